@@ -1,0 +1,86 @@
+/*
+ * Configuration: main.cf syntax, one list of parameters (parameters.def), typed values.
+ *
+ * dirigod reads the file, checks every value and hands each process the values it may see; a
+ * process gets them from its control channel. A configuration never changes once it is made: a
+ * reload starts new processes, so pointers into it are valid for as long as the process lives.
+ */
+#ifndef DIRIGO_CONF_CONF_H
+#define DIRIGO_CONF_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway/base/buf.h"
+
+struct conf_list {
+    size_t n;
+    char **v; /* never NULL; v[n] is NULL */
+};
+
+/* One field per line of parameters.def. Strings are never NULL. */
+struct conf {
+#define CONF_STRING(name, def, flags, help)         const char *name;
+#define CONF_PATH(name, def, flags, help)           const char *name;
+#define CONF_SECRET(name, def, flags, help)         const char *name;
+#define CONF_LIST(name, def, flags, help)           struct conf_list name;
+#define CONF_BOOL(name, def, flags, help)           bool name;
+#define CONF_INT(name, def, min, max, flags, help)  int64_t name;
+#define CONF_SIZE(name, def, min, max, flags, help) uint64_t name; /* bytes; suffixes k M G */
+#define CONF_TIME(name, def, min, max, flags, help)                                                \
+    int64_t name; /* milliseconds; suffixes ms s m h d w */
+#define CONF_ENUM(name, def, values, flags, help) const char *name; /* one of the words in values  \
+                                                                     */
+#include "conf/parameters.def"
+};
+
+/* Who may see a value, and where it may stand. */
+enum {
+    CONF_FOR_ALL = 0,
+    CONF_FOR_DIRECTORY = 1, /* sent to dirigo-directory alone */
+    CONF_LOCAL =
+        2 /* must stand in the local file: needed before the directory is found, or by root */
+};
+
+/*
+ * Reads path ("name = value", '#' comments, a line that starts with white space continues the one
+ * before, $name and ${name} expand; the last of two settings wins, with a warning). overrides:
+ * NULL, or "name=value" strings ended by NULL that win over the file (dirigod -o). Every fault is
+ * appended to errors, a line each: "FILE:LINE: PARAMETER: what is wrong; what would be right". NULL
+ * where there was one. The checks are of syntax and ranges, and the cross-checks of conf_check.
+ */
+struct conf *conf_load(const char *path, const char *const *overrides, struct buf *errors);
+/* Defaults alone, for tests. */
+struct conf *conf_defaults(void);
+void conf_free(struct conf **conf);
+
+/*
+ * What only this host can tell: files that must be readable, certificate and key that must match,
+ * folders that must be absolute, lists that must not be empty. Appends faults to errors as
+ * conf_load does; 0 or -1.
+ */
+int conf_check(const struct conf *conf, struct buf *errors);
+
+/* One parameter as `dirigo config` prints it. */
+struct conf_param {
+    const char *name;
+    const char
+        *type; /* "string", "list", "bool", "int", "size", "time", "path", "secret", "enum" */
+    const char *default_text;
+    const char *help;
+    int flags;
+};
+/* All of them, in the order of parameters.def. */
+const struct conf_param *conf_params(size_t *n);
+/* The text of a value as set or by default, expanded; NULL for an unknown name. */
+const char *conf_text(const struct conf *conf, const char *name);
+/* Where it came from: "default", "command line", or "FILE:LINE". */
+const char *conf_origin(const struct conf *conf, const char *name);
+
+/* For the control channel: appends name NUL value NUL pairs that a process with these rights may
+ * see, and back. */
+void conf_encode(const struct conf *conf, bool directory, struct buf *out);
+struct conf *conf_decode(const void *data, size_t len);
+
+#endif

@@ -1,0 +1,45 @@
+/* The service of dirigo-queue on queue.sock; field order as listed. */
+#ifndef DIRIGO_QUEUE_PROTOCOL_H
+#define DIRIGO_QUEUE_PROTOCOL_H
+
+#define QUEUE_SERVICE "queue"
+#define QUEUE_VERSION 1
+
+enum {
+    QUEUE_MSG_OPEN = 1,    /* u32 how many files (1 to MSG_FDS_MAX) */
+    QUEUE_MSG_OPEN_RESULT, /* u8 enum queue_result, u32 n, n fds */
+    QUEUE_MSG_RCPTS,       /* event before COMMIT, for long lists: str id, u32 n, n x rcpt */
+    QUEUE_MSG_COMMIT, /* str id, str sender, str client, str login, u64 size, u32 trace offset, bool
+                         8bit, u32 rcpts in all, u32 n here, n x rcpt, fd.  rcpt: u8 kind, uuid
+                         owner, str address, str original, str host */
+    QUEUE_MSG_COMMIT_RESULT, /* u8 enum queue_result */
+    QUEUE_MSG_FORGET,        /* uuid owner, u32 n, n x str base name */
+    QUEUE_MSG_FORGET_RESULT, /* bool ok */
+    /* dirigo-relay: offers to work, gets jobs as events, reports on them */
+    QUEUE_MSG_RELAY_READY, /* event: u32 slots */
+    QUEUE_MSG_RELAY_JOB,   /* event to relay: str job, str message id, str sender, u64 size, u32
+                              offset, bool 8bit,   str next hop, u32 n, n x str address; fd */
+    QUEUE_MSG_RELAY_DONE,  /* event: str job, u32 n, n x (u8 enum relay_status, str remote host, str
+                              reply text) */
+    /* dirigo tool */
+    QUEUE_MSG_LIST,          /* str after this id ("": from the start) */
+    QUEUE_MSG_LIST_RESULT,   /* u32 n, n x (str id, str sender, u64 size, u64 arrived, u64 next try,
+                                u32 r, r x (str   address, str last status)), bool more */
+    QUEUE_MSG_ACTION,        /* str id or "" for all, u8 enum queue_action */
+    QUEUE_MSG_ACTION_RESULT, /* u32 messages it touched */
+    QUEUE_MSG_STATUS,        /* - */
+    QUEUE_MSG_STATUS_RESULT  /* str key=value text */
+};
+
+enum relay_status {
+    RELAY_SENT,
+    RELAY_DEFERRED,
+    RELAY_BOUNCED
+};
+
+enum queue_action {
+    QUEUE_ACTION_FLUSH, /* try now */
+    QUEUE_ACTION_DELETE
+};
+
+#endif

@@ -1,0 +1,22 @@
+/* The control channel between dirigod and a process; field order as listed. No hello: the end is
+ * inherited. */
+#ifndef DIRIGO_SERVICE_PROTOCOL_H
+#define DIRIGO_SERVICE_PROTOCOL_H
+
+#define SERVICE_CONTROL_FD 3
+
+enum {
+    /* dirigod to process */
+    SERVICE_MSG_CONFIG =
+        1, /* u32 index, u32 count, bool root, str log target, bytes conf_encode; then listeners */
+    SERVICE_MSG_LISTENER, /* str protocol, or "ipc"; fd */
+    SERVICE_MSG_BEGIN,    /* all listeners sent: open, drop, start */
+    SERVICE_MSG_DRAIN,    /* stop accepting, end when idle */
+    SERVICE_MSG_STOP,     /* end now, cleanly */
+    /* process to dirigod */
+    SERVICE_MSG_READY,  /* - */
+    SERVICE_MSG_REPORT, /* u32 open sessions, str counters */
+    SERVICE_MSG_FAILED  /* str why: it cannot start and a restart will not help */
+};
+
+#endif

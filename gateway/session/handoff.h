@@ -1,0 +1,57 @@
+/*
+ * From the login front ends to dirigo-mailbox: a connection after login changes process.
+ *
+ * Without TLS the client's own socket travels; with TLS the front end keeps the TLS side, travels
+ * one end of a socketpair and splices. Mailboxes of one owner are always served by the same process
+ * of the kind (handoff_index), on the socket mailbox-N.sock.
+ */
+#ifndef DIRIGO_SESSION_HANDOFF_H
+#define DIRIGO_SESSION_HANDOFF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "gateway/base/netaddr.h"
+#include "gateway/base/uuid.h"
+#include "gateway/event/loop.h"
+#include "gateway/event/stream.h"
+
+#define MAILBOX_SERVICE "mailbox"
+#define MAILBOX_VERSION 1
+
+enum {
+    MAILBOX_MSG_SESSION =
+        1, /* str protocol, str session id, str tag, uuid owner, str login, str address, addr peer,
+              bool tls, bytes unread input, str capabilities the client has enabled; fd */
+    MAILBOX_MSG_SESSION_RESULT, /* bool taken */
+    MAILBOX_MSG_STATUS,         /* - */
+    MAILBOX_MSG_STATUS_RESULT   /* str key=value text */
+};
+
+struct handoff_session {
+    const char *protocol; /* "imap" or "pop3" */
+    const char *id;
+    const char *tag; /* IMAP: of the command that logged in, for the tagged OK that dirigo-mailbox
+                        sends; "" */
+    struct uuid owner;
+    const char *login;
+    const char *address;
+    struct netaddr peer;
+};
+
+struct handoff;
+/* run_path: the run directory as this process sees it; count: how many dirigo-mailbox processes
+ * there are. */
+struct handoff *handoff_new(struct loop *loop, const char *run_path, unsigned count);
+void handoff_free(struct handoff **h);
+unsigned handoff_index(const struct uuid *owner, unsigned count);
+/*
+ * Gives the stream (with its unread input) away. fn is called once: true where dirigo-mailbox has
+ * it (*s was set to NULL; with TLS, ended(arg) follows when the session ends); false where it could
+ * not, and then the caller has its stream back in *s and tells the client that it is temporary.
+ */
+void handoff_give(struct handoff *h, struct stream **s, const struct handoff_session *session,
+                  void (*fn)(bool taken, struct stream *back, void *arg), void (*ended)(void *arg),
+                  void *arg);
+
+#endif

@@ -1,0 +1,193 @@
+/* Buffers, strings, addresses, log lines: the parts that everything else rests on. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/base/buf.h"
+#include "gateway/base/log.h"
+#include "gateway/base/mem.h"
+#include "gateway/base/netaddr.h"
+#include "gateway/base/str.h"
+#include "gateway/base/uuid.h"
+
+static void test_buf_bounds_and_consume(void **state)
+{
+    (void)state;
+    struct buf b = {.max = 8};
+    assert_int_equal(buf_append(&b, "12345678", 8), 0);
+    assert_int_equal(buf_append_byte(&b, '9'), -1);
+    assert_int_equal(b.len, 8);
+    buf_consume(&b, 3);
+    assert_string_equal(buf_str(&b), "45678");
+    assert_int_equal(buf_append(&b, "abc", 3), 0);
+    assert_string_equal(buf_str(&b), "45678abc");
+    buf_consume(&b, 100);
+    assert_int_equal(b.len, 0);
+    assert_int_equal(buf_printf(&b, "%d-%s", 42, "x"), 0);
+    char *s = buf_steal_str(&b);
+    assert_string_equal(s, "42-x");
+    free(s);
+    buf_free(&b);
+}
+
+static void test_buf_many_small_steps(void **state)
+{
+    (void)state;
+    struct buf b = {.max = 1 << 20};
+    unsigned char next_in = 0, next_out = 0;
+    for (int i = 0; i < 20000; i++) {
+        for (int j = 0; j < i % 7; j++)
+            assert_int_equal(buf_append_byte(&b, next_in++), 0);
+        size_t take = b.len < 3 ? b.len : 3;
+        for (size_t j = 0; j < take; j++)
+            assert_int_equal(b.data[j], (unsigned char)(next_out + j));
+        next_out = (unsigned char)(next_out + take);
+        buf_consume(&b, take);
+    }
+    buf_wipe_free(&b);
+}
+
+static void test_arena_bound_and_reset(void **state)
+{
+    (void)state;
+    struct arena *a = arena_new(10000);
+    for (int round = 0; round < 3; round++) {
+        assert_non_null(arena_alloc(a, 5000));
+        assert_null(arena_alloc(a, 6000));
+        assert_string_equal(arena_printf(a, "%s", "kept"), "kept");
+        arena_reset(a);
+        assert_int_equal(arena_used(a), 0);
+    }
+    arena_free(&a);
+    assert_null(a);
+}
+
+static void test_str_numbers(void **state)
+{
+    (void)state;
+    uint64_t n;
+    assert_int_equal(str_uint("18446744073709551615", 20, UINT64_MAX, &n), 0);
+    assert_true(n == UINT64_MAX);
+    assert_int_equal(str_uint("18446744073709551616", 20, UINT64_MAX, &n), -1);
+    assert_int_equal(str_uint("256", 3, 255, &n), -1);
+    assert_int_equal(str_uint("9", 1, 5, &n), -1);
+    assert_int_equal(str_uint("", 0, 5, &n), -1);
+    assert_int_equal(str_uint("1x", 2, 50, &n), -1);
+}
+
+static void test_base64(void **state)
+{
+    (void)state;
+    static const char *const pairs[][2] = {{"", ""},
+                                           {"f", "Zg=="},
+                                           {"fo", "Zm8="},
+                                           {"foo", "Zm9v"},
+                                           {"foob", "Zm9vYg=="},
+                                           {"fooba", "Zm9vYmE="},
+                                           {"foobar", "Zm9vYmFy"}};
+    static const char *const bad[] = {"Z", "Zg=", "Zg==Zg==", "Z===", "Zm9*", "=m9v", "Zg=v"};
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        struct buf b = {0};
+        str_base64_encode(&b, pairs[i][0], strlen(pairs[i][0]));
+        assert_string_equal(buf_str(&b), pairs[i][1]);
+        buf_clear(&b);
+        assert_int_equal(str_base64_decode(&b, pairs[i][1], strlen(pairs[i][1])), 0);
+        assert_string_equal(buf_str(&b), pairs[i][0]);
+        buf_free(&b);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct buf b = {0};
+        assert_int_equal(str_base64_decode(&b, bad[i], strlen(bad[i])), -1);
+        buf_free(&b);
+    }
+}
+
+static void test_utf8(void **state)
+{
+    (void)state;
+    assert_true(str_utf8_valid("gr\xc3\xbc\xc3\x9f \xf0\x9f\x93\xa7", 11));
+    assert_false(str_utf8_valid("\xc0\xaf", 2));
+    assert_false(str_utf8_valid("\xed\xa0\x80", 3));
+    assert_false(str_utf8_valid("\xf4\x90\x80\x80", 4));
+    assert_false(str_utf8_valid("\xe2\x82", 2));
+    assert_false(str_utf8_valid("a\0b", 3));
+}
+
+static void test_crc32c(void **state)
+{
+    (void)state;
+    assert_int_equal(str_crc32c(0, "123456789", 9), 0xe3069283u);
+    assert_int_equal(str_crc32c(str_crc32c(0, "1234", 4), "56789", 5), 0xe3069283u);
+}
+
+static void test_netaddr(void **state)
+{
+    (void)state;
+    struct netaddr a;
+    struct netaddr_prefix p;
+    char text[NETADDR_STRLEN];
+    assert_int_equal(netaddr_parse(&a, "[::ffff:192.0.2.7]"), 0);
+    assert_string_equal(netaddr_str(&a, text), "192.0.2.7");
+    assert_int_equal(netaddr_prefix_parse(&p, "192.0.2.0/29"), 0);
+    assert_true(netaddr_prefix_contains(&p, &a));
+    assert_int_equal(netaddr_parse(&a, "192.0.2.8"), 0);
+    assert_false(netaddr_prefix_contains(&p, &a));
+    assert_int_equal(netaddr_prefix_parse(&p, "192.0.2.1/29"), -1);
+    assert_int_equal(netaddr_prefix_parse(&p, "192.0.2.0/33"), -1);
+    assert_int_equal(netaddr_prefix_parse(&p, "[2001:db8::]/32"), 0);
+    assert_int_equal(netaddr_prefix_parse(&p, "2001:db8::/32"), 0);
+    assert_int_equal(netaddr_parse(&a, "2001:db8::1"), 0);
+    assert_true(netaddr_prefix_contains(&p, &a));
+    assert_int_equal(netaddr_parse(&a, "example.org"), -1);
+    assert_int_equal(netaddr_parse(&a, "::1"), 0);
+    assert_true(netaddr_is_loopback(&a));
+}
+
+static void test_uuid(void **state)
+{
+    (void)state;
+    struct uuid u;
+    char text[UUID_STRLEN];
+    assert_int_equal(uuid_parse(&u, "01234567-89AB-cdef-0123-456789abcdef"), 0);
+    assert_string_equal(uuid_str(&u, text), "01234567-89ab-cdef-0123-456789abcdef");
+    assert_int_equal(uuid_parse(&u, "0123456789ab-cdef-0123-456789abcdef-"), -1);
+    char a[ID_STRLEN], b[ID_STRLEN];
+    assert_string_not_equal(id_new(a), id_new(b));
+    assert_int_equal(strlen(a), 16);
+}
+
+static void test_log_escapes_values(void **state)
+{
+    (void)state;
+    struct buf b = {0};
+    log_format(&b, "event",
+               LOG_FIELDS(LOG_STR("a", "plain"), LOG_STR("b", "two words"),
+                          LOG_STR("c", "x\nforged id=1\x80\""), LOG_STR("d", NULL),
+                          LOG_INT("n", -3)));
+    assert_string_equal(
+        buf_str(&b), "event a=plain b=\"two words\" c=\"x\\x0aforged id=1\\x80\\\"\" d=\"\" n=-3");
+    buf_free(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_buf_bounds_and_consume),
+        cmocka_unit_test(test_buf_many_small_steps),
+        cmocka_unit_test(test_arena_bound_and_reset),
+        cmocka_unit_test(test_str_numbers),
+        cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_crc32c),
+        cmocka_unit_test(test_netaddr),
+        cmocka_unit_test(test_uuid),
+        cmocka_unit_test(test_log_escapes_values),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
