@@ -30,8 +30,9 @@ struct conf {
 #define CONF_SIZE(name, def, min, max, flags, help) uint64_t name; /* bytes; suffixes k M G */
 #define CONF_TIME(name, def, min, max, flags, help)                                                \
     int64_t name; /* milliseconds; suffixes ms s m h d w */
-#define CONF_ENUM(name, def, values, flags, help) const char *name; /* one of the words in values  \
-                                                                     */
+#define CONF_ENUM(name, def, values, flags, help)                                                  \
+    const char *name; /* one of the words in values                                                \
+                       */
 #include "conf/parameters.def"
 };
 

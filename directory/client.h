@@ -1,6 +1,6 @@
 /*
- * The directory as every other process sees it: a replica that is read in place (LMDB, no system call,
- * no copy), and dirigo-directory behind it.
+ * The directory as every other process sees it: a replica that is read in place (LMDB, no system
+ * call, no copy), and dirigo-directory behind it.
  *
  * Every lookup has one of three answers, and no code may merge the last two:
  *   ANSWER_FOUND    it is there
@@ -28,8 +28,8 @@ enum answer {
 struct directory;
 
 /*
- * Opens the replica under conf's state_directory for reading (before chroot; dirigo-directory has made
- * it). NULL with an allocated text in error. conf outlives it.
+ * Opens the replica under conf's state_directory for reading (before chroot; dirigo-directory has
+ * made it). NULL with an allocated text in error. conf outlives it.
  */
 struct directory *directory_open(const struct conf *conf, char **error);
 /*
@@ -41,55 +41,59 @@ void directory_close(struct directory **d);
 
 /* How the replica stands. */
 struct directory_state {
-    bool in_sync;            /* absent may be said */
-    int64_t last_sync;       /* wall time at which it was last known to be in sync; 0: never */
+    bool in_sync;      /* absent may be said */
+    int64_t last_sync; /* wall time at which it was last known to be in sync; 0: never */
     uint64_t entries;
-    uint64_t generation;     /* grows with every applied change */
-    char server[256];        /* the URI in use, or the last one */
-    char source[16];         /* "sync" */
+    uint64_t generation; /* grows with every applied change */
+    char server[256];    /* the URI in use, or the last one */
+    char source[16];     /* "sync" */
 };
 void directory_state(struct directory *d, struct directory_state *out);
 
 /*
- * A consistent view of the replica. Short: taken, used and released inside one callback, one at a time
- * per directory. Everything read from it is valid until snapshot_release.
- * NULL (then the answer is unknown) where the replica cannot be read.
+ * A consistent view of the replica. Short: taken, used and released inside one callback, one at a
+ * time per directory. Everything read from it is valid until snapshot_release. NULL (then the
+ * answer is unknown) where the replica cannot be read.
  */
 struct snapshot;
 struct snapshot *snapshot_take(struct directory *d);
 void snapshot_release(struct snapshot **snap);
-/* Whether absent may be said, and whether found may be for routing, and for logins (the two stale bounds). */
+/* Whether absent may be said, and whether found may be for routing, and for logins (the two stale
+ * bounds). */
 bool snapshot_in_sync(const struct snapshot *snap);
 bool snapshot_fresh_for_lookup(const struct snapshot *snap);
 bool snapshot_fresh_for_login(const struct snapshot *snap);
 
 /* What an entry is, by its object classes; several may hold. */
 enum {
-    ENTRY_USER = 1,     /* has a mailbox here or at its mailHost, may log in */
-    ENTRY_ALIAS = 2,    /* routes an address (nisMailAlias, inetLocalMailRecipient with a routing address) */
+    ENTRY_USER = 1, /* has a mailbox here or at its mailHost, may log in */
+    ENTRY_ALIAS =
+        2, /* routes an address (nisMailAlias, inetLocalMailRecipient with a routing address) */
     ENTRY_GROUP = 4,    /* groupOfNames, groupOfUniqueNames, mailGroup, dirigoGroup … */
     ENTRY_DOMAIN = 8,   /* a mail domain (dirigoDomain, dNSDomain, domain …) */
     ENTRY_POLICY = 16,  /* dirigoPolicy */
     ENTRY_DISABLED = 32 /* accountStatus and its like say that it may neither log in nor receive */
 };
 
-/* Logical attributes; profiles map LDAP names to them. Values are UTF-8 text, in the directory's order. */
+/* Logical attributes; profiles map LDAP names to them. Values are UTF-8 text, in the directory's
+ * order. */
 enum entry_attr {
-    ATTR_MAIL,            /* primary addresses: mail, mailLocalAddress, … */
-    ATTR_MAIL_ALTERNATE,  /* further addresses */
-    ATTR_UID,             /* login names */
+    ATTR_MAIL,           /* primary addresses: mail, mailLocalAddress, … */
+    ATTR_MAIL_ALTERNATE, /* further addresses */
+    ATTR_UID,            /* login names */
     ATTR_CN,
-    ATTR_ROUTING_ADDRESS, /* mailRoutingAddress, mailForwardingAddress, rfc822MailMember: addresses */
+    ATTR_ROUTING_ADDRESS, /* mailRoutingAddress, mailForwardingAddress, rfc822MailMember: addresses
+                           */
     ATTR_MAIL_HOST,       /* host name of the mailbox back end */
     ATTR_MEMBER,          /* DNs */
     ATTR_MEMBER_ADDRESS,  /* group members given by address */
     ATTR_DELIVERY_MODE,   /* "keep" (also deliver here while forwarding), "nolocal" … */
     ATTR_ACCOUNT_STATUS,
     ATTR_QUOTA,
-    ATTR_DOMAIN,          /* the names of a domain entry */
-    ATTR_DOMAIN_TARGET,   /* a domain alias: the domain it stands for */
-    ATTR_CATCHALL,        /* address that takes what the domain does not know */
-    ATTR_POLICY,          /* DN of the policy that governs this entry */
+    ATTR_DOMAIN,              /* the names of a domain entry */
+    ATTR_DOMAIN_TARGET,       /* a domain alias: the domain it stands for */
+    ATTR_CATCHALL,            /* address that takes what the domain does not know */
+    ATTR_POLICY,              /* DN of the policy that governs this entry */
     ATTR_CLIENT_RESTRICTIONS, /* restriction lists of a policy, as main.cf writes them */
     ATTR_HELO_RESTRICTIONS,
     ATTR_SENDER_RESTRICTIONS,
@@ -104,7 +108,8 @@ struct entry;
 /* Looks an entry up; *out is valid until the snapshot is released. */
 enum answer entry_by_uuid(struct snapshot *snap, const struct uuid *uuid, const struct entry **out);
 enum answer entry_by_dn(struct snapshot *snap, const char *dn, const struct entry **out);
-/* The user that logs in under this name: uid, or an address of the user (case ignored). Two: unknown. */
+/* The user that logs in under this name: uid, or an address of the user (case ignored). Two:
+ * unknown. */
 enum answer entry_by_login(struct snapshot *snap, const char *login, const struct entry **out);
 const struct uuid *entry_uuid(const struct entry *e);
 const char *entry_dn(const struct entry *e);
@@ -114,8 +119,8 @@ size_t entry_count(const struct entry *e, enum entry_attr attr);
 const char *entry_value(const struct entry *e, enum entry_attr attr, size_t i);
 
 /*
- * Whether mail for this domain is ours: found with its entry (NULL where only mydestination names it),
- * absent, or unknown.
+ * Whether mail for this domain is ours: found with its entry (NULL where only mydestination names
+ * it), absent, or unknown.
  */
 enum answer directory_domain(struct snapshot *snap, const char *domain, const struct entry **out);
 

@@ -1,8 +1,8 @@
 /*
  * The service of dirigo-directory on directory.sock; field order as listed.
  *
- * Front ends hold a channel as proof that the process lives. dirigo-auth (the same user) may ask for
- * binds; from other users a bind request is malformed.
+ * Front ends hold a channel as proof that the process lives. dirigo-auth (the same user) may ask
+ * for binds; from other users a bind request is malformed.
  */
 #ifndef DIRIGO_DIRECTORY_PROTOCOL_H
 #define DIRIGO_DIRECTORY_PROTOCOL_H
@@ -11,10 +11,11 @@
 #define DIRECTORY_VERSION 1
 
 enum {
-    DIRECTORY_MSG_BIND = 1,    /* uuid entry, str password */
-    DIRECTORY_MSG_BIND_RESULT, /* u8 enum directory_bind, str server's text for the log */
+    DIRECTORY_MSG_BIND = 1,       /* uuid entry, str password */
+    DIRECTORY_MSG_BIND_RESULT,    /* u8 enum directory_bind, str server's text for the log */
     DIRECTORY_MSG_RESOLVE,        /* str address: for dirigo-queue, which has no replica */
-    DIRECTORY_MSG_RESOLVE_RESULT, /* u8 enum answer, str reason, u32 n, n x (u8 kind, uuid, str address, str detail, str host, str dn) */
+    DIRECTORY_MSG_RESOLVE_RESULT, /* u8 enum answer, str reason, u32 n, n x (u8 kind, uuid, str
+                                     address, str detail, str host, str dn) */
     DIRECTORY_MSG_STATUS,         /* - */
     DIRECTORY_MSG_STATUS_RESULT,  /* str key=value text */
     DIRECTORY_MSG_SYNC_STATE      /* event: bool in sync */

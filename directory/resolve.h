@@ -1,6 +1,6 @@
 /*
- * From an address to what must be done with its mail: one pure function of an address and a snapshot.
- * SMTP, the dirigo tool and the tests call the same one.
+ * From an address to what must be done with its mail: one pure function of an address and a
+ * snapshot. SMTP, the dirigo tool and the tests call the same one.
  */
 #ifndef DIRIGO_DIRECTORY_RESOLVE_H
 #define DIRIGO_DIRECTORY_RESOLVE_H
@@ -27,7 +27,8 @@ struct resolve_step {
     unsigned depth;
     const char *address; /* what was looked up */
     const char *dn;      /* the entry that answered, or NULL */
-    const char *what;    /* "user", "alias", "group", "domain alias", "catch-all", "remote", "loop" … */
+    const char
+        *what; /* "user", "alias", "group", "domain alias", "catch-all", "remote", "loop" … */
 };
 
 struct resolution {
@@ -35,30 +36,32 @@ struct resolution {
     /* found: */
     const struct delivery *deliveries; /* without doubles */
     size_t count;
-    /* absent and unknown: why, in words for a reply and a log line, and the entry that decided (or NULL) */
+    /* absent and unknown: why, in words for a reply and a log line, and the entry that decided (or
+     * NULL) */
     const char *reason;
     const char *dn;
-    bool local_domain; /* the address' own domain is ours */
-    bool disabled;     /* absent because the entry is disabled */
+    bool local_domain;                /* the address' own domain is ours */
+    bool disabled;                    /* absent because the entry is disabled */
     const struct resolve_step *steps; /* when asked for */
     size_t step_count;
 };
 
 /*
- * Resolves address (local@domain, without angle brackets; a quoted local part is understood). Domain
- * aliases, exact, without +detail, catch-all; aliases, forwarding with or without a copy, nested groups;
- * bounded by alias_depth_limit and alias_expansion_limit; a loop is no answer but is left out, and where
- * nothing else is found it is a refusal that names the DNs. Any member that is unknown makes the whole
- * unknown. A remote address is found as DELIVERY_REMOTE: whether it may be used is policy's business.
- * Everything in *out lives in arena or the snapshot.
+ * Resolves address (local@domain, without angle brackets; a quoted local part is understood).
+ * Domain aliases, exact, without +detail, catch-all; aliases, forwarding with or without a copy,
+ * nested groups; bounded by alias_depth_limit and alias_expansion_limit; a loop is no answer but is
+ * left out, and where nothing else is found it is a refusal that names the DNs. Any member that is
+ * unknown makes the whole unknown. A remote address is found as DELIVERY_REMOTE: whether it may be
+ * used is policy's business. Everything in *out lives in arena or the snapshot.
  */
-void resolve_address(struct snapshot *snap, const char *address, bool with_steps, struct arena *arena,
-                     struct resolution *out);
+void resolve_address(struct snapshot *snap, const char *address, bool with_steps,
+                     struct arena *arena, struct resolution *out);
 
 /*
- * The restriction list that governs a recipient at one stage: of the user, else of its groups, its domain,
- * the global policy; else the one in conf. attr is ATTR_*_RESTRICTIONS. *dn gets the policy's DN, or NULL
- * where conf decided. address may be NULL (client and HELO stages without a recipient: global policy).
+ * The restriction list that governs a recipient at one stage: of the user, else of its groups, its
+ * domain, the global policy; else the one in conf. attr is ATTR_*_RESTRICTIONS. *dn gets the
+ * policy's DN, or NULL where conf decided. address may be NULL (client and HELO stages without a
+ * recipient: global policy).
  */
 enum answer policy_restrictions(struct snapshot *snap, const char *address, enum entry_attr attr,
                                 struct arena *arena, const char **text, const char **dn);

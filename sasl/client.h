@@ -29,37 +29,40 @@ enum auth_result {
 /* Who logged in. Strings live until auth_free or the next auth_start. */
 struct auth_identity {
     struct uuid owner;
-    const char *login;     /* the name to log */
-    const char *address;   /* primary address, or NULL */
+    const char *login;   /* the name to log */
+    const char *address; /* primary address, or NULL */
     const char *dn;
     const char *mail_host; /* mailbox elsewhere; NULL: here */
 };
 
 struct auth_reply {
     enum auth_result result;
-    const void *challenge; /* raw bytes, not base64; AUTH_CONTINUE and, for SCRAM's last word, AUTH_OK */
+    const void
+        *challenge; /* raw bytes, not base64; AUTH_CONTINUE and, for SCRAM's last word, AUTH_OK */
     size_t challenge_len;
     const struct auth_identity *identity; /* AUTH_OK */
 };
 
 /* The channel to dirigo-auth, one per process. */
 struct auth_client;
-struct auth_client *auth_client_new(struct loop *loop, const char *socket_path, const struct conf *conf);
+struct auth_client *auth_client_new(struct loop *loop, const char *socket_path,
+                                    const struct conf *conf);
 void auth_client_free(struct auth_client **c);
 
 /* What the front end knows of the connection. */
 struct auth_session {
-    const char *service;  /* "smtp", "imap", "pop3": SASL's service name */
-    const char *id;       /* session id, for the log */
+    const char *service; /* "smtp", "imap", "pop3": SASL's service name */
+    const char *id;      /* session id, for the log */
     struct netaddr peer, local;
-    bool tls;             /* the connection is protected */
+    bool tls; /* the connection is protected */
     int tls_bits;
     const char *binding_name; /* channel binding, or NULL */
     const void *binding;
     size_t binding_len;
 };
 
-/* One login. done is called once for auth_start and once for each auth_step, never from inside them. */
+/* One login. done is called once for auth_start and once for each auth_step, never from inside
+ * them. */
 struct auth;
 struct auth *auth_new(struct auth_client *c, const struct auth_session *session,
                       void (*done)(const struct auth_reply *reply, void *arg), void *arg);
@@ -70,11 +73,12 @@ void auth_start(struct auth *a, const char *mechanism, const void *initial, size
 void auth_step(struct auth *a, const void *data, size_t len);
 /* The client gave up ("*"): dirigo-auth forgets the exchange; done is not called for it. */
 void auth_cancel(struct auth *a);
-/* User and password as IMAP's LOGIN and POP3's USER/PASS give them: PLAIN inside. Both are copied and wiped. */
+/* User and password as IMAP's LOGIN and POP3's USER/PASS give them: PLAIN inside. Both are copied
+ * and wiped. */
 void auth_login(struct auth *a, const char *user, const char *password);
 
-/* The mechanisms to offer, space-separated and upper-case, on a connection with or without TLS: without
- * it and without the right to clear text, "" . Static or owned by c. */
+/* The mechanisms to offer, space-separated and upper-case, on a connection with or without TLS:
+ * without it and without the right to clear text, "" . Static or owned by c. */
 const char *auth_mechanisms(const struct auth_client *c, bool tls, const struct netaddr *peer);
 
 #endif
