@@ -27,20 +27,26 @@ struct dns_record {
     uint32_t ttl;
     uint16_t preference; /* MX */
     const char *name; /* MX, PTR, NS, CNAME: target, lower-case, no trailing dot ("" is the root: a
-                         null MX) */
-    const uint8_t *data; /* A (4), AAAA (16), TLSA (whole rdata), TXT (strings joined) */
+                         null MX); NULL for other types */
+    const uint8_t *data; /* A (4), AAAA (16), TLSA and types not listed here (whole rdata), TXT
+                            (strings joined); NULL where name is set */
     size_t len;
 };
 
 struct dns_message {
     unsigned rcode;
+    uint16_t qtype;
+    const char *qname; /* the name asked for, as dns_record.name */
     const struct dns_record
         *records; /* answers of the type asked for at the end of the CNAME chain */
     size_t count;
 };
 
-/* Parses a response to (its own) question. Everything lives in arena. 0, or -1: malformed or past a
- * bound. */
+/*
+ * Parses a response to (its own) question; a name is shown with "\." and "\\" for these characters
+ * inside a label and \DDD for what is not printable ASCII (RFC 4343 section 2.1). Everything lives
+ * in arena. 0, or -1: malformed, truncated (TC), or past a bound.
+ */
 int dns_parse(const void *packet, size_t len, struct arena *arena, struct dns_message *out);
 
 #endif

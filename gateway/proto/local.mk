@@ -1,0 +1,17 @@
+noinst_LIBRARIES += gateway/proto/libproto.a
+gateway_proto_libproto_a_SOURCES = \
+	%D%/dns.c %D%/dns.h \
+	%D%/smtp_reply.c %D%/smtp_reply.h
+PROTO_LIBS = gateway/proto/libproto.a
+
+if TESTS_ENABLED
+check_PROGRAMS += tests/unit/test_dns
+tests_unit_test_dns_SOURCES = tests/unit/test_dns.c
+tests_unit_test_dns_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_dns_LDADD = $(PROTO_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_smtp_reply
+tests_unit_test_smtp_reply_SOURCES = tests/unit/test_smtp_reply.c
+tests_unit_test_smtp_reply_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_smtp_reply_LDADD = $(PROTO_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+endif
