@@ -8,4 +8,12 @@
 # tests/fuzz/corpus/NAME/. tests/fuzz/run runs them all.
 FUZZ_LDFLAGS = -fsanitize=fuzzer
 if FUZZERS_ENABLED
+noinst_PROGRAMS += tests/fuzz/fuzz_dns
+tests_fuzz_fuzz_dns_SOURCES = tests/fuzz/fuzz_dns.c
+tests_fuzz_fuzz_dns_LDADD = $(PROTO_LIBS) $(BASE_LIBS)
+tests_fuzz_fuzz_dns_LDFLAGS = $(FUZZ_LDFLAGS)
+noinst_PROGRAMS += tests/fuzz/fuzz_smtp_reply
+tests_fuzz_fuzz_smtp_reply_SOURCES = tests/fuzz/fuzz_smtp_reply.c
+tests_fuzz_fuzz_smtp_reply_LDADD = $(PROTO_LIBS) $(BASE_LIBS)
+tests_fuzz_fuzz_smtp_reply_LDFLAGS = $(FUZZ_LDFLAGS)
 endif
