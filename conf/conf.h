@@ -49,7 +49,8 @@ enum {
  * before, $name and ${name} expand; the last of two settings wins, with a warning). overrides:
  * NULL, or "name=value" strings ended by NULL that win over the file (dirigod -o). Every fault is
  * appended to errors, a line each: "FILE:LINE: PARAMETER: what is wrong; what would be right". NULL
- * where there was one. The checks are of syntax and ranges, and the cross-checks of conf_check.
+ * where there was one. Syntax, types and ranges are checked here; what else there is to check is
+ * conf_check's, so that a tool without root's rights can still read the file.
  */
 struct conf *conf_load(const char *path, const char *const *overrides, struct buf *errors);
 /* Defaults alone, for tests. */
@@ -57,9 +58,10 @@ struct conf *conf_defaults(void);
 void conf_free(struct conf **conf);
 
 /*
- * What only this host can tell: files that must be readable, certificate and key that must match,
- * folders that must be absolute, lists that must not be empty. Appends faults to errors as
- * conf_load does; 0 or -1.
+ * What parameters must be together, and what only this host can tell: required ones that are not
+ * set, words of lists, addresses, ports used twice, files that must be readable. (That certificate
+ * and key match is for those to check that link OpenSSL.) Appends faults to errors as conf_load
+ * does; 0 or -1.
  */
 int conf_check(const struct conf *conf, struct buf *errors);
 
@@ -76,7 +78,7 @@ struct conf_param {
 const struct conf_param *conf_params(size_t *n);
 /* The text of a value as set or by default, expanded; NULL for an unknown name. */
 const char *conf_text(const struct conf *conf, const char *name);
-/* Where it came from: "default", "command line", or "FILE:LINE". */
+/* Where it came from: "default", "command line", "FILE:LINE", or in a process "dirigod". */
 const char *conf_origin(const struct conf *conf, const char *name);
 
 /* For the control channel: appends name NUL value NUL pairs that a process with these rights may

@@ -1,0 +1,243 @@
+/* What a whole configuration must fulfil; see conf_check in conf.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "conf/conf.h"
+#include "conf/value.h"
+#include "gateway/base/mem.h"
+#include "gateway/base/netaddr.h"
+#include "gateway/base/str.h"
+
+struct check {
+    const struct conf *conf;
+    struct buf *errors;
+    unsigned faults;
+};
+
+static void check_fault(struct check *c, const char *name, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void check_fault(struct check *c, const char *name, const char *fmt, ...)
+{
+    const char *origin = conf_origin(c->conf, name);
+    va_list ap;
+    buf_printf(c->errors, "%s: %s: ", strcmp(origin, "default") == 0 ? conf_file(c->conf) : origin,
+               name);
+    va_start(ap, fmt);
+    buf_vprintf(c->errors, fmt, ap);
+    va_end(ap);
+    buf_append_byte(c->errors, '\n');
+    c->faults++;
+}
+
+static void check_readable(struct check *c, const char *name, const char *path, const char *remedy)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        check_fault(c, name, "%s cannot be read: %s; %s", path, strerror(errno), remedy);
+    else if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode))
+        check_fault(c, name, "%s is not a file; %s", path, remedy);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* Every word of a list must be one of words. */
+static void check_words(struct check *c, const char *name, const struct conf_list *list,
+                        const char *words)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        const char *cursor = words, *token;
+        size_t len;
+        bool known = false;
+        while (!known && str_token(&cursor, " ", &token, &len))
+            known = str_is(token, len, list->v[i]);
+        if (!known)
+            check_fault(c, name, "\"%s\" is unknown; choose from: %s", list->v[i], words);
+    }
+}
+
+static void check_directory(struct check *c)
+{
+    const struct conf *conf = c->conf;
+    if (*conf->search_base == '\0')
+        check_fault(c, "search_base",
+                    "is not set; give the DN under which mail entries are, such as "
+                    "dc=example,dc=org");
+    if (conf->server_host.n == 0 && !conf->embedded_directory)
+        check_fault(c, "server_host",
+                    "is not set; name an LDAP server such as ldap://ldap.example.org, or set "
+                    "embedded_directory = yes");
+    for (size_t i = 0; i < conf->server_host.n; i++) {
+        const char *uri = conf->server_host.v[i];
+        if (strstr(uri, "://") != NULL && !str_istarts(uri, "ldap://") &&
+            !str_istarts(uri, "ldaps://") && !str_istarts(uri, "ldapi://"))
+            check_fault(c, "server_host",
+                        "\"%s\" is no LDAP URI; it must start with ldap://, ldaps:// or ldapi://",
+                        uri);
+    }
+    if (*conf->bind_pw != '\0' && *conf->bind_pw_file != '\0')
+        check_fault(c, "bind_pw_file", "is set together with bind_pw; keep one of them");
+    else if (*conf->bind_pw_file != '\0')
+        check_readable(c, "bind_pw_file", conf->bind_pw_file,
+                       "make it a file with the password, readable by root");
+    if (*conf->bind_dn != '\0' && *conf->bind_pw == '\0' && *conf->bind_pw_file == '\0')
+        check_fault(c, "bind_dn", "has no password; set bind_pw or bind_pw_file");
+    if (*conf->tls_ca_cert_file != '\0')
+        check_readable(c, "tls_ca_cert_file", conf->tls_ca_cert_file,
+                       "give the CA's PEM file, or leave it empty for the system's");
+}
+
+static void check_tls(struct check *c)
+{
+    const struct conf *conf = c->conf;
+    struct {
+        const char *name, *path;
+        bool key;
+    } files[] = {
+        {"ssl_cert", conf->ssl_cert, false},
+        {"ssl_key", conf->ssl_key, true},
+        {"smtpd_tls_cert_file", conf->smtpd_tls_cert_file, false},
+        {"smtpd_tls_key_file", conf->smtpd_tls_key_file, true},
+    };
+    for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+        /* The SMTP pair is the common one by default: one fault is enough. */
+        if (i >= 2 && strcmp(files[i].path, files[i - 2].path) == 0)
+            continue;
+        check_readable(c, files[i].name, files[i].path,
+                       files[i].key ? "give the PEM file of the private key"
+                                    : "give the PEM file of this host's certificate chain");
+    }
+}
+
+struct check_port {
+    const char *service, *parameter;
+    int64_t port;
+};
+
+static void check_ports(struct check *c)
+{
+    const struct conf *conf = c->conf;
+    const struct check_port all[] = {
+        {"smtp", "port_smtp", conf->port_smtp},
+        {"submission", "port_submission", conf->port_submission},
+        {"submissions", "port_submissions", conf->port_submissions},
+        {"lmtp", "port_lmtp", conf->port_lmtp},
+        {"imap", "port_imap", conf->port_imap},
+        {"imaps", "port_imaps", conf->port_imaps},
+        {"pop3", "port_pop3", conf->port_pop3},
+        {"pop3s", "port_pop3s", conf->port_pop3s},
+    };
+    const struct check_port *used[sizeof(all) / sizeof(*all)];
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+        bool on = false;
+        for (size_t j = 0; j < conf->protocols.n && !on; j++)
+            on = str_ieq(conf->protocols.v[j], all[i].service);
+        if (!on)
+            continue;
+        for (size_t j = 0; j < n; j++) {
+            if (used[j]->port == all[i].port)
+                check_fault(c, all[i].parameter, "is the port of %s too; choose another one",
+                            used[j]->service);
+        }
+        used[n++] = &all[i];
+    }
+}
+
+static void check_network(struct check *c)
+{
+    const struct conf *conf = c->conf;
+    check_words(c, "protocols", &conf->protocols,
+                "smtp submission submissions lmtp imap imaps pop3 pop3s");
+    if (conf->protocols.n == 0)
+        check_fault(c, "protocols", "is empty; name at least one service, such as smtp");
+    if (conf->inet_interfaces.n == 0)
+        check_fault(c, "inet_interfaces", "is empty; write all, loopback-only, or addresses");
+    for (size_t i = 0; i < conf->inet_interfaces.n; i++) {
+        const char *word = conf->inet_interfaces.v[i];
+        struct netaddr addr;
+        if (!str_ieq(word, "all") && !str_ieq(word, "loopback-only") &&
+            netaddr_parse(&addr, word) < 0)
+            check_fault(c, "inet_interfaces",
+                        "\"%s\" is no IP address; write all, loopback-only, or addresses", word);
+    }
+    for (size_t i = 0; i < conf->mynetworks.n; i++) {
+        struct netaddr_prefix prefix;
+        if (netaddr_prefix_parse(&prefix, conf->mynetworks.v[i]) < 0)
+            check_fault(c, "mynetworks",
+                        "\"%s\" is no network; write 192.0.2.0/24 or [2001:db8::]/32, with no bit "
+                        "set behind the prefix",
+                        conf->mynetworks.v[i]);
+    }
+    struct netaddr source;
+    if (*conf->smtp_bind_address != '\0' &&
+        (netaddr_parse(&source, conf->smtp_bind_address) < 0 || source.family != 4))
+        check_fault(c, "smtp_bind_address", "is no IPv4 address; write one, or leave it empty");
+    check_ports(c);
+}
+
+/* ZONE=ADDRESS[@PORT] */
+static void check_zones(struct check *c, const char *name, const struct conf_list *list)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        struct netaddr addr;
+        uint64_t port = 53;
+        const char *equals = strchr(list->v[i], '=');
+        const char *at = equals == NULL ? NULL : strchr(equals, '@');
+        char *text = equals == NULL ? mem_strdup("")
+                     : at == NULL   ? mem_strdup(equals + 1)
+                                    : mem_strndup(equals + 1, (size_t)(at - equals - 1));
+        if (netaddr_parse(&addr, text) < 0 || equals == list->v[i] ||
+            (at != NULL && str_uint(at + 1, strlen(at + 1), 65535, &port) < 0) || port == 0)
+            check_fault(c, name, "\"%s\" is no zone; write ZONE=ADDRESS or ZONE=ADDRESS@PORT",
+                        list->v[i]);
+        free(text);
+    }
+}
+
+static void check_rest(struct check *c)
+{
+    const struct conf *conf = c->conf;
+    check_words(c, "auth_mechanisms", &conf->auth_mechanisms,
+                "plain login scram-sha-1 scram-sha-256 scram-sha-512");
+    if (!str_istarts(conf->smtpd_banner, conf->myhostname))
+        check_fault(c, "smtpd_banner",
+                    "does not begin with %s, as RFC 5321 section 4.2 wants; begin it with "
+                    "$myhostname",
+                    conf->myhostname);
+    if (conf->minimal_backoff_time > conf->maximal_backoff_time)
+        check_fault(c, "minimal_backoff_time",
+                    "is longer than maximal_backoff_time; make it at most as long");
+    if (*conf->resolver_trust_anchor_file != '\0')
+        check_readable(c, "resolver_trust_anchor_file", conf->resolver_trust_anchor_file,
+                       "install the package dns-root-data, or leave it empty for no validation");
+    check_zones(c, "resolver_forward_zones", &conf->resolver_forward_zones);
+    check_zones(c, "resolver_stub_zones", &conf->resolver_stub_zones);
+
+    const char *const folders[][2] = {
+        {"state_directory", conf->state_directory},
+        {"run_directory", conf->run_directory},
+        {"mail_directory", conf->mail_directory},
+        {"daemon_directory", conf->daemon_directory},
+    };
+    for (size_t i = 0; i < sizeof(folders) / sizeof(*folders); i++) {
+        if (folders[i][1][0] == '\0')
+            check_fault(c, folders[i][0], "is empty; give the path of a folder");
+    }
+}
+
+int conf_check(const struct conf *conf, struct buf *errors)
+{
+    struct check c = {.conf = conf, .errors = errors};
+    check_directory(&c);
+    check_network(&c);
+    check_tls(&c);
+    check_rest(&c);
+    return c.faults == 0 ? 0 : -1;
+}

@@ -1,0 +1,387 @@
+#include "conf/conf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "conf/lines.h"
+#include "conf/value.h"
+#include "gateway/base/log.h"
+#include "gateway/base/mem.h"
+#include "gateway/base/str.h"
+
+#define CONF_FILE_MAX  ((size_t)4 << 20)
+#define CONF_VALUE_MAX CONF_LINE_MAX
+
+/* The three readings of the one list: what the world sees, what the parser needs, an index. */
+static const struct conf_param conf_table[] = {
+#define CONF_STRING(name, def, flags, help)         {#name, "string", def, help, flags},
+#define CONF_PATH(name, def, flags, help)           {#name, "path", def, help, flags},
+#define CONF_SECRET(name, def, flags, help)         {#name, "secret", def, help, flags},
+#define CONF_LIST(name, def, flags, help)           {#name, "list", def, help, flags},
+#define CONF_BOOL(name, def, flags, help)           {#name, "bool", (def) ? "yes" : "no", help, flags},
+#define CONF_INT(name, def, min, max, flags, help)  {#name, "int", #def, help, flags},
+#define CONF_SIZE(name, def, min, max, flags, help) {#name, "size", def, help, flags},
+#define CONF_TIME(name, def, min, max, flags, help) {#name, "time", def, help, flags},
+#define CONF_ENUM(name, def, values, flags, help)   {#name, "enum", def, help, flags},
+#include "conf/parameters.def"
+};
+
+#define AT(name) offsetof(struct conf, name)
+static const struct conf_desc conf_descs[] = {
+#define CONF_STRING(name, def, flags, help)         {CONF_TYPE_STRING, AT(name), 0, 0, NULL},
+#define CONF_PATH(name, def, flags, help)           {CONF_TYPE_PATH, AT(name), 0, 0, NULL},
+#define CONF_SECRET(name, def, flags, help)         {CONF_TYPE_SECRET, AT(name), 0, 0, NULL},
+#define CONF_LIST(name, def, flags, help)           {CONF_TYPE_LIST, AT(name), 0, 0, NULL},
+#define CONF_BOOL(name, def, flags, help)           {CONF_TYPE_BOOL, AT(name), 0, 0, NULL},
+#define CONF_INT(name, def, min, max, flags, help)  {CONF_TYPE_INT, AT(name), min, max, NULL},
+#define CONF_SIZE(name, def, min, max, flags, help) {CONF_TYPE_SIZE, AT(name), min, max, NULL},
+#define CONF_TIME(name, def, min, max, flags, help) {CONF_TYPE_TIME, AT(name), min, max, NULL},
+#define CONF_ENUM(name, def, values, flags, help)   {CONF_TYPE_ENUM, AT(name), 0, 0, values},
+#include "conf/parameters.def"
+};
+
+enum conf_index {
+#define CONF_STRING(name, def, flags, help)         CONF_AT_##name,
+#define CONF_PATH(name, def, flags, help)           CONF_AT_##name,
+#define CONF_SECRET(name, def, flags, help)         CONF_AT_##name,
+#define CONF_LIST(name, def, flags, help)           CONF_AT_##name,
+#define CONF_BOOL(name, def, flags, help)           CONF_AT_##name,
+#define CONF_INT(name, def, min, max, flags, help)  CONF_AT_##name,
+#define CONF_SIZE(name, def, min, max, flags, help) CONF_AT_##name,
+#define CONF_TIME(name, def, min, max, flags, help) CONF_AT_##name,
+#define CONF_ENUM(name, def, values, flags, help)   CONF_AT_##name,
+#include "conf/parameters.def"
+    CONF_COUNT
+};
+
+/* A configuration with what each value was made of; conf is first, so that one is the other. */
+struct conf_full {
+    struct conf conf;
+    char *raw[CONF_COUNT];    /* as set, before expansion; NULL: not set */
+    char *text[CONF_COUNT];   /* expanded; the fields of conf point here */
+    char *origin[CONF_COUNT]; /* "FILE:LINE", "command line"; NULL: default */
+    char *path;               /* the file, for messages */
+    bool expanding[CONF_COUNT];
+    bool faulty[CONF_COUNT]; /* its expansion failed, and that has been said */
+};
+
+/* What one load carries along. */
+struct conf_loading {
+    struct conf_full *full;
+    const char *path;
+    struct buf *errors;
+    unsigned faults;
+};
+
+static struct conf_full *conf_full(const struct conf *conf)
+{
+    return (struct conf_full *)(uintptr_t)conf;
+}
+
+const struct conf_param *conf_params(size_t *n)
+{
+    *n = CONF_COUNT;
+    return conf_table;
+}
+
+static int conf_find(const char *name)
+{
+    for (int i = 0; i < CONF_COUNT; i++) {
+        if (strcmp(conf_table[i].name, name) == 0)
+            return i;
+    }
+    return -1;
+}
+
+static void conf_fault(struct conf_loading *l, const char *origin, const char *name,
+                       const char *what)
+{
+    buf_printf(l->errors, "%s: %s%s%s\n", origin == NULL ? l->path : origin, name,
+               *name == '\0' ? "" : ": ", what);
+    l->faults++;
+}
+
+/* A setting of the file or the command line; origin is taken over. */
+static void conf_set(struct conf_loading *l, const char *name, const char *value, char *origin)
+{
+    struct conf_full *full = l->full;
+    int i = conf_find(name);
+    if (i < 0) {
+        const char *nearest = conf_nearest(name);
+        char *what = nearest == NULL
+                         ? mem_strdup("there is no such parameter; `dirigo config` lists them")
+                         : mem_printf("there is no such parameter; did you mean %s?", nearest);
+        conf_fault(l, origin, name, what);
+        free(what);
+        free(origin);
+        return;
+    }
+    if (full->origin[i] != NULL && strcmp(origin, "command line") != 0)
+        log_warning("parameter is set twice, the last one counts", LOG_STR("parameter", name),
+                    LOG_STR("at", origin), LOG_STR("before", full->origin[i]));
+    mem_wipe_free_str(full->raw[i]);
+    free(full->origin[i]);
+    full->raw[i] = mem_strdup(value);
+    full->origin[i] = origin;
+}
+
+/* "NAME.localdomain" where the machine's name has no domain: SMTP wants a dot in it. */
+static char *conf_machine_name(void)
+{
+    char name[256];
+    if (gethostname(name, sizeof(name)) < 0 || name[0] == '\0')
+        strlcpy(name, "localhost", sizeof(name));
+    name[sizeof(name) - 1] = '\0';
+    return strchr(name, '.') != NULL ? mem_strdup(name) : mem_printf("%s.localdomain", name);
+}
+
+static const char *conf_expanded(struct conf_loading *l, int i);
+
+static const char *conf_reference(const char *name, void *arg, struct buf *why)
+{
+    struct conf_loading *l = arg;
+    int i = conf_find(name);
+    if (i < 0) {
+        const char *nearest = conf_nearest(name);
+        buf_printf(why, "refers to $%s, which is no parameter; ", name);
+        if (nearest != NULL)
+            buf_printf(why, "did you mean $%s? Write $$ for a dollar sign", nearest);
+        else
+            buf_append_str(why, "write $$ for a dollar sign");
+        return NULL;
+    }
+    if (conf_table[i].flags & CONF_FOR_DIRECTORY) {
+        buf_printf(why, "refers to $%s, which other values may not contain; write it out", name);
+        return NULL;
+    }
+    if (l->full->expanding[i]) {
+        buf_printf(why, "refers to itself through $%s; break the circle", name);
+        return NULL;
+    }
+    return conf_expanded(l, i);
+}
+
+/* The computed defaults: what parameters.def cannot say in a text. */
+static char *conf_computed(struct conf_loading *l, int i)
+{
+    if (i == CONF_AT_myhostname)
+        return conf_machine_name();
+    if (i == CONF_AT_mydomain && !l->full->expanding[CONF_AT_myhostname]) {
+        const char *dot = strchr(conf_expanded(l, CONF_AT_myhostname), '.');
+        return mem_strdup(dot == NULL || dot[1] == '\0' ? "localdomain" : dot + 1);
+    }
+    return NULL;
+}
+
+/* The expanded text of parameter i; never NULL. Faults are reported once, where they are. */
+static const char *conf_expanded(struct conf_loading *l, int i)
+{
+    struct conf_full *full = l->full;
+    if (full->text[i] != NULL)
+        return full->text[i];
+    const char *raw = full->raw[i] != NULL ? full->raw[i] : conf_table[i].default_text;
+    struct buf out = {.max = CONF_VALUE_MAX}, why = {0};
+    char *text = NULL;
+    full->expanding[i] = true;
+    if (*raw == '\0')
+        text = conf_computed(l, i);
+    else if (conf_descs[i].type == CONF_TYPE_SECRET)
+        text = mem_strdup(raw); /* passwords are taken as they are */
+    else if (conf_expand(raw, &out, conf_reference, l, &why) < 0)
+        full->faulty[i] = true;
+    if (full->faulty[i])
+        conf_fault(l, full->origin[i], conf_table[i].name, buf_str(&why));
+    full->expanding[i] = false;
+    full->text[i] = text != NULL ? text : buf_steal_str(&out);
+    buf_free(&out);
+    buf_free(&why);
+    return full->text[i];
+}
+
+/* Texts into fields. */
+static void conf_type(struct conf_loading *l, int i)
+{
+    struct buf why = {0};
+    const char *text = conf_expanded(l, i);
+    if (conf_value_parse(&l->full->conf, &conf_descs[i], text, &why) < 0 && !l->full->faulty[i])
+        conf_fault(l, l->full->origin[i], conf_table[i].name, buf_str(&why));
+    buf_free(&why);
+}
+
+static void conf_line(struct conf_loading *l, const struct conf_line *line)
+{
+    char *origin = mem_printf("%s:%u", l->path, line->number);
+    if (line->fault != NULL) {
+        conf_fault(l, origin, line->name, line->fault);
+        free(origin);
+        return;
+    }
+    conf_set(l, line->name, line->value, origin);
+}
+
+static void conf_drain(struct conf_loading *l, struct conf_lines *lines)
+{
+    struct conf_line line;
+    while (conf_lines_next(lines, &line) > 0)
+        conf_line(l, &line);
+}
+
+static void conf_read_file(struct conf_loading *l)
+{
+    char block[8192];
+    size_t total = 0;
+    ssize_t n = -1;
+    struct conf_lines *lines = conf_lines_new();
+    int fd = open(l->path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        while ((n = read(fd, block, sizeof(block))) > 0 && total <= CONF_FILE_MAX) {
+            total += (size_t)n;
+            conf_lines_push(lines, block, (size_t)n);
+            conf_drain(l, lines);
+        }
+    }
+    if (fd < 0 || n < 0) {
+        char *what = mem_printf("cannot be read: %s; give the file with -c", strerror(errno));
+        conf_fault(l, NULL, "", what);
+        free(what);
+    } else if (total > CONF_FILE_MAX) {
+        conf_fault(l, NULL, "", "is larger than 4 MiB; is it the right file?");
+    }
+    conf_lines_end(lines);
+    conf_drain(l, lines);
+    conf_lines_free(&lines);
+    explicit_bzero(block, sizeof(block));
+    if (fd >= 0)
+        close(fd);
+}
+
+static void conf_read_overrides(struct conf_loading *l, const char *const *overrides)
+{
+    for (; overrides != NULL && *overrides != NULL; overrides++) {
+        struct conf_lines *lines = conf_lines_new();
+        struct conf_line line;
+        conf_lines_push(lines, *overrides, strlen(*overrides));
+        conf_lines_end(lines);
+        while (conf_lines_next(lines, &line) > 0) {
+            if (line.fault != NULL)
+                conf_fault(l, "command line", line.name, line.fault);
+            else
+                conf_set(l, line.name, line.value, mem_strdup("command line"));
+        }
+        conf_lines_free(&lines);
+    }
+}
+
+static struct conf *conf_finish(struct conf_loading *l)
+{
+    for (int i = 0; i < CONF_COUNT; i++)
+        conf_type(l, i);
+    struct conf *conf = &l->full->conf;
+    if (l->faults > 0)
+        conf_free(&conf);
+    return conf;
+}
+
+static struct conf_full *conf_new(const char *path)
+{
+    struct conf_full *full = mem_zalloc(sizeof(*full));
+    full->path = mem_strdup(path);
+    return full;
+}
+
+const char *conf_file(const struct conf *conf)
+{
+    return conf_full(conf)->path;
+}
+
+struct conf *conf_load(const char *path, const char *const *overrides, struct buf *errors)
+{
+    struct conf_loading l = {.full = conf_new(path), .path = path, .errors = errors};
+    conf_read_file(&l);
+    conf_read_overrides(&l, overrides);
+    return conf_finish(&l);
+}
+
+struct conf *conf_defaults(void)
+{
+    struct buf errors = {0};
+    struct conf_loading l = {.full = conf_new("default"), .path = "default", .errors = &errors};
+    struct conf *conf = conf_finish(&l);
+    if (conf == NULL)
+        log_fatal("a default of parameters.def is wrong", LOG_STR("fault", buf_str(&errors)));
+    buf_free(&errors);
+    return conf;
+}
+
+void conf_free(struct conf **conf)
+{
+    if (*conf == NULL)
+        return;
+    struct conf_full *full = conf_full(*conf);
+    for (int i = 0; i < CONF_COUNT; i++) {
+        conf_value_free(&full->conf, &conf_descs[i]);
+        mem_wipe_free_str(full->raw[i]);
+        mem_wipe_free_str(full->text[i]);
+        free(full->origin[i]);
+    }
+    free(full->path);
+    free(full);
+    *conf = NULL;
+}
+
+const char *conf_text(const struct conf *conf, const char *name)
+{
+    int i = conf_find(name);
+    return i < 0 ? NULL : conf_full(conf)->text[i];
+}
+
+const char *conf_origin(const struct conf *conf, const char *name)
+{
+    int i = conf_find(name);
+    if (i < 0)
+        return NULL;
+    const char *origin = conf_full(conf)->origin[i];
+    return origin == NULL ? "default" : origin;
+}
+
+void conf_encode(const struct conf *conf, bool directory, struct buf *out)
+{
+    const struct conf_full *full = conf_full(conf);
+    for (int i = 0; i < CONF_COUNT; i++) {
+        if ((conf_table[i].flags & CONF_FOR_DIRECTORY) && !directory)
+            continue;
+        buf_append(out, conf_table[i].name, strlen(conf_table[i].name) + 1);
+        buf_append(out, full->text[i], strlen(full->text[i]) + 1);
+    }
+}
+
+struct conf *conf_decode(const void *data, size_t len)
+{
+    struct buf errors = {0};
+    struct conf_loading l = {.full = conf_new("dirigod"), .path = "dirigod", .errors = &errors};
+    const char *s = data, *end = s + len;
+    while (s < end) {
+        const char *name = s;
+        const char *value = memchr(name, '\0', (size_t)(end - name));
+        const char *stop =
+            value == NULL ? NULL : memchr(value + 1, '\0', (size_t)(end - value - 1));
+        int i = stop == NULL ? -1 : conf_find(name);
+        if (i < 0 || l.full->text[i] != NULL) {
+            conf_fault(&l, NULL, "", "malformed");
+            break;
+        }
+        /* Already expanded: it goes in behind the expansion. */
+        l.full->text[i] = mem_strdup(value + 1);
+        l.full->origin[i] = mem_strdup("dirigod");
+        s = stop + 1;
+    }
+    struct conf *conf = conf_finish(&l);
+    if (conf == NULL)
+        log_error("configuration from dirigod cannot be read", LOG_STR("fault", buf_str(&errors)));
+    buf_free(&errors);
+    return conf;
+}
