@@ -1,1 +1,2 @@
 include tests/fuzz/local.mk
+include tests/bench/local.mk
