@@ -72,7 +72,8 @@ enum {
     ENTRY_GROUP = 4,    /* groupOfNames, groupOfUniqueNames, mailGroup, dirigoGroup … */
     ENTRY_DOMAIN = 8,   /* a mail domain (dirigoDomain, dNSDomain, domain …) */
     ENTRY_POLICY = 16,  /* dirigoPolicy */
-    ENTRY_DISABLED = 32 /* accountStatus and its like say that it may neither log in nor receive */
+    ENTRY_DISABLED = 32, /* accountStatus and its like say that it may neither log in nor receive */
+    ENTRY_NO_LOGIN = 64  /* it may not log in: disabled, or accountStatus is noaccess */
 };
 
 /* Logical attributes; profiles map LDAP names to them. Values are UTF-8 text, in the directory's

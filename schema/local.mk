@@ -1,0 +1,6 @@
+schemadir = $(pkgdatadir)/schema
+dist_schema_DATA = \
+	%D%/dirigo.schema \
+	%D%/dirigo.ldif
+exampledir = $(pkgdatadir)/examples
+dist_example_DATA = conf/sample.ldif
