@@ -32,10 +32,12 @@ struct dns_answer {
 
 struct dns_client;
 struct dns_client *dns_client_new(struct loop *loop, const char *socket_path, int64_t timeout_ms);
+/* Outstanding queries are dropped without a call of their fn. *c may be NULL. */
 void dns_client_free(struct dns_client **c);
 
 /* Asks for name (ASCII or A-labels; no trailing dot needed) and type (DNS_TYPE_*). fn is called
- * once, from the loop; the answer is valid inside it. Returns an id for dns_cancel, never 0. */
+ * once, from the loop; the answer is valid inside it. A name that the DNS cannot hold (a label
+ * over 63 bytes, an empty one) is DNS_NXDOMAIN. Returns an id for dns_cancel, never 0. */
 uint32_t dns_query(struct dns_client *c, const char *name, uint16_t type,
                    void (*fn)(const struct dns_answer *answer, void *arg), void *arg);
 void dns_cancel(struct dns_client *c, uint32_t id);
