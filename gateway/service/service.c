@@ -1,0 +1,454 @@
+#include "gateway/service/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "gateway/base/log.h"
+#include "gateway/base/mem.h"
+#include "gateway/event/listener.h"
+#include "gateway/ipc/channel.h"
+#include "gateway/service/protocol.h"
+#include "gateway/service/sandbox.h"
+
+/* dirigod sends everything at once; it is hung where that takes longer. */
+#define SERVICE_SETUP_TIMEOUT 30000
+/* Counters go to dirigod at most this often, and only after a change. */
+#define SERVICE_REPORT_INTERVAL 1000
+
+struct service_listener {
+    STAILQ_ENTRY(service_listener) link;
+    struct service *service;
+    struct listener *listener;
+    char *protocol;
+    int fd; /* until it is listened on */
+};
+
+struct service_path {
+    STAILQ_ENTRY(service_path) link;
+    char *path;
+    char name[];
+};
+
+struct service {
+    const struct service_def *def;
+    struct conf *conf;
+    struct loop *loop;
+    struct ipc_pair *control;
+    struct timer *report_timer;
+    char *report;
+    void *data;
+    unsigned index, count;
+    bool root, chrooted, draining, stopping;
+    int ipc_fd;
+    int64_t sessions;
+    STAILQ_HEAD(, service_listener) listeners;
+    STAILQ_HEAD(, service_path) paths;
+};
+
+struct loop *service_loop(struct service *s)
+{
+    return s->loop;
+}
+
+const struct conf *service_conf(const struct service *s)
+{
+    return s->conf;
+}
+
+unsigned service_index(const struct service *s)
+{
+    return s->index;
+}
+
+unsigned service_count(const struct service *s)
+{
+    return s->count;
+}
+
+void service_set_data(struct service *s, void *data)
+{
+    s->data = data;
+}
+
+void *service_data(const struct service *s)
+{
+    return s->data;
+}
+
+const char *service_run_path(struct service *s, const char *name)
+{
+    struct service_path *p;
+    STAILQ_FOREACH (p, &s->paths, link) {
+        if (strcmp(p->name, name) == 0)
+            return p->path;
+    }
+    p = mem_zalloc(sizeof(*p) + strlen(name) + 1);
+    memcpy(p->name, name, strlen(name) + 1);
+    p->path = mem_printf("%s/%s", s->chrooted ? "" : s->conf->run_directory, name);
+    STAILQ_INSERT_TAIL(&s->paths, p, link);
+    return p->path;
+}
+
+int service_take_ipc_listener(struct service *s)
+{
+    int fd = s->ipc_fd;
+    s->ipc_fd = -1;
+    return fd;
+}
+
+/* ---- sessions and counters ---- */
+
+static void service_send_report(void *arg)
+{
+    struct service *s = arg;
+    if (s->control == NULL)
+        return;
+    struct msg *m = msg_new(SERVICE_MSG_REPORT);
+    msg_put_u32(m, (uint32_t)s->sessions);
+    msg_put_str(m, s->report == NULL ? "" : s->report);
+    ipc_pair_send(s->control, &m);
+}
+
+static void service_changed(struct service *s)
+{
+    if (s->report_timer != NULL && !timer_pending(s->report_timer))
+        timer_set(s->report_timer, SERVICE_REPORT_INTERVAL);
+}
+
+bool service_session_begin(struct service *s)
+{
+    if (s->sessions >= s->conf->default_process_limit)
+        return false;
+    s->sessions++;
+    service_changed(s);
+    return true;
+}
+
+void service_session_end(struct service *s)
+{
+    s->sessions--;
+    service_changed(s);
+    if (s->draining && s->sessions == 0)
+        loop_stop(s->loop);
+}
+
+bool service_draining(const struct service *s)
+{
+    return s->draining;
+}
+
+void service_report(struct service *s, const char *text)
+{
+    free(s->report);
+    s->report = mem_strdup(text);
+    service_changed(s);
+}
+
+/* ---- the control channel ---- */
+
+static void service_close_listeners(struct service *s)
+{
+    struct service_listener *l;
+    while ((l = STAILQ_FIRST(&s->listeners)) != NULL) {
+        STAILQ_REMOVE_HEAD(&s->listeners, link);
+        listener_free(&l->listener);
+        if (l->fd >= 0)
+            close(l->fd);
+        free(l->protocol);
+        free(l);
+    }
+}
+
+static void service_drain(struct service *s)
+{
+    if (s->draining)
+        return;
+    s->draining = true;
+    log_notice("draining", LOG_INT("sessions", s->sessions));
+    service_close_listeners(s);
+    if (s->def->drain != NULL)
+        s->def->drain(s);
+    if (s->sessions == 0)
+        loop_stop(s->loop);
+}
+
+static int service_control(struct msg *m, void *arg)
+{
+    struct service *s = arg;
+    if (msg_end(m) < 0)
+        return -1;
+    switch (msg_type(m)) {
+    case SERVICE_MSG_DRAIN:
+        service_drain(s);
+        return 0;
+    case SERVICE_MSG_STOP:
+        s->stopping = true;
+        loop_stop(s->loop);
+        return 0;
+    default:
+        return -1;
+    }
+}
+
+static void service_control_closed(void *arg)
+{
+    struct service *s = arg;
+    if (!s->stopping)
+        log_notice("dirigod is gone, stopping");
+    s->stopping = true;
+    loop_stop(s->loop);
+}
+
+/* ---- start ---- */
+
+static enum log_level service_log_level(const struct conf *conf)
+{
+    static const char *const names[] = {"error", "warning", "notice", "info", "debug"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        if (strcmp(conf->log_level, names[i]) == 0)
+            return (enum log_level)i;
+    }
+    return LOG_LEVEL_INFO;
+}
+
+static int service_read_config(struct service *s, struct msg *m)
+{
+    size_t len;
+    s->index = msg_get_u32(m);
+    s->count = msg_get_u32(m);
+    s->root = msg_get_bool(m);
+    const char *target = msg_get_str(m);
+    const void *data = msg_get_bytes(m, &len);
+    if (msg_end(m) < 0 || target == NULL || s->conf != NULL)
+        return -1;
+    s->conf = conf_decode(data, len);
+    if (s->conf == NULL)
+        return -1;
+    log_open(s->def->name,
+             strcmp(target, "journal") == 0  ? LOG_TARGET_JOURNAL
+             : strcmp(target, "syslog") == 0 ? LOG_TARGET_SYSLOG
+                                             : LOG_TARGET_STDERR,
+             service_log_level(s->conf));
+    return 0;
+}
+
+static int service_read_listener(struct service *s, struct msg *m)
+{
+    const char *protocol = msg_get_str(m);
+    int fd = msg_get_fd(m);
+    if (msg_end(m) < 0 || protocol == NULL) {
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    if (strcmp(protocol, "ipc") == 0) {
+        if (s->ipc_fd >= 0)
+            close(s->ipc_fd);
+        s->ipc_fd = fd;
+        return 0;
+    }
+    struct service_listener *l = mem_zalloc(sizeof(*l));
+    l->service = s;
+    l->protocol = mem_strdup(protocol);
+    l->fd = fd;
+    STAILQ_INSERT_TAIL(&s->listeners, l, link);
+    return 0;
+}
+
+/* Everything up to SERVICE_MSG_BEGIN. 0, 1 where dirigod went away first, -1 logged. */
+static int service_setup(struct service *s)
+{
+    for (;;) {
+        struct msg *m = ipc_read_blocking(SERVICE_CONTROL_FD, SERVICE_SETUP_TIMEOUT);
+        if (m == NULL)
+            return 1;
+        uint16_t type = msg_type(m);
+        int rc = -1;
+        if (type == SERVICE_MSG_CONFIG)
+            rc = service_read_config(s, m);
+        else if (type == SERVICE_MSG_LISTENER)
+            rc = service_read_listener(s, m);
+        else if (type == SERVICE_MSG_STOP)
+            rc = 1;
+        else if (type == SERVICE_MSG_BEGIN && s->conf != NULL)
+            rc = msg_end(m);
+        msg_free(&m);
+        if (rc < 0)
+            log_error("message from dirigod is malformed", LOG_UINT("type", type));
+        if (rc != 0 || type == SERVICE_MSG_BEGIN)
+            return rc;
+    }
+}
+
+static const char *service_user_name(const struct service *s)
+{
+    switch (s->def->user) {
+    case SERVICE_USER_DIRECTORY:
+        return s->conf->directory_user;
+    case SERVICE_USER_MAIL:
+        return s->conf->mail_user;
+    case SERVICE_USER_DIRIGO:
+        break;
+    }
+    return s->conf->dirigo_user;
+}
+
+static int service_confine(struct service *s, const struct sandbox_user *user)
+{
+    struct sandbox_plan plan = {
+        .user = user,
+        .run_directory = s->conf->run_directory,
+        .enabled = s->conf->sandbox,
+        .confined = (s->def->flags & SERVICE_CONFINED) != 0,
+        .no_exec = (s->def->flags & SERVICE_NO_EXEC) != 0,
+        /* bind_pw and SCRAM keys; private keys of TLS and passwords in flight. */
+        .secrets =
+            s->def->user == SERVICE_USER_DIRECTORY || (s->def->flags & SERVICE_CONFINED) != 0,
+    };
+    return sandbox_enter(&plan, &s->chrooted);
+}
+
+static void service_accept(int fd, const struct netaddr *peer, void *arg)
+{
+    struct service_listener *l = arg;
+    l->service->def->accept(l->service, l->protocol, fd, peer);
+}
+
+static void service_listen(struct service *s)
+{
+    struct service_listener *l;
+    STAILQ_FOREACH (l, &s->listeners, link) {
+        if (s->def->accept == NULL)
+            continue;
+        l->listener = listener_new(s->loop, l->fd, service_accept, l);
+        l->fd = -1;
+    }
+}
+
+/* `kill PID` by hand ends a process as dirigod would have; dirigod then starts another. */
+static void service_terminated(int signum, void *arg)
+{
+    struct service *s = arg;
+    (void)signum;
+    s->stopping = true;
+    loop_stop(s->loop);
+}
+
+static void service_give_up(void *arg)
+{
+    loop_stop(arg);
+}
+
+/* Tells dirigod that there is no point in trying again, and lets the message leave. */
+static void service_failed(struct service *s, const char *why)
+{
+    struct msg *m = msg_new(SERVICE_MSG_FAILED);
+    msg_put_str(m, why);
+    ipc_pair_send(s->control, &m);
+    struct timer *timer = timer_new(s->loop, service_give_up, s->loop);
+    timer_set(timer, 100);
+    loop_run(s->loop);
+    timer_free(&timer);
+}
+
+/* open, drop, confine, start, as service.h tells it. */
+static int service_start(struct service *s)
+{
+    struct sandbox_user user;
+    const char *why = NULL;
+    if (s->def->open != NULL && s->def->open(s) < 0)
+        why = "it cannot open what it needs";
+    else if (s->root && sandbox_lookup(&user, service_user_name(s), s->conf->dirigo_user) < 0)
+        why = "its user does not exist";
+    else if (service_confine(s, s->root ? &user : NULL) < 0)
+        why = "it cannot be confined";
+    else if (s->def->start != NULL && s->def->start(s) < 0)
+        why = "it cannot start its service";
+    if (why == NULL)
+        return 0;
+    service_failed(s, why);
+    return -1;
+}
+
+static void service_run(struct service *s)
+{
+    struct signal_watch *terminated = signal_watch_new(s->loop, SIGTERM, service_terminated, s);
+    service_listen(s);
+    struct msg *m = msg_new(SERVICE_MSG_READY);
+    ipc_pair_send(s->control, &m);
+    loop_run(s->loop);
+    log_debug("stopping", LOG_INT("sessions", s->sessions));
+    signal_watch_free(&terminated);
+}
+
+static void service_free(struct service *s)
+{
+    struct service_path *p;
+    service_close_listeners(s);
+    if (s->ipc_fd >= 0)
+        close(s->ipc_fd);
+    timer_free(&s->report_timer);
+    ipc_pair_free(&s->control);
+    while ((p = STAILQ_FIRST(&s->paths)) != NULL) {
+        STAILQ_REMOVE_HEAD(&s->paths, link);
+        free(p->path);
+        free(p);
+    }
+    if (s->loop != NULL)
+        loop_free(&s->loop);
+    conf_free(&s->conf);
+    free(s->report);
+    free(s);
+}
+
+static bool service_has_control_fd(void)
+{
+    struct stat st;
+    return fstat(SERVICE_CONTROL_FD, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+int service_main(const struct service_def *def, int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    if (!service_has_control_fd()) {
+        fprintf(stderr, "%s is started by dirigod, not by hand.\n", def->name);
+        return 64;
+    }
+    log_open(def->name, LOG_TARGET_STDERR, LOG_LEVEL_INFO);
+    fcntl(SERVICE_CONTROL_FD, F_SETFD, FD_CLOEXEC);
+    signal(SIGPIPE, SIG_IGN);
+    /* The terminal's and the administrator's signals are for dirigod, which passes on what is
+     * meant. */
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    umask(077);
+
+    struct service *s = mem_zalloc(sizeof(*s));
+    s->def = def;
+    s->ipc_fd = -1;
+    STAILQ_INIT(&s->listeners);
+    STAILQ_INIT(&s->paths);
+    int rc = service_setup(s);
+    if (rc == 0) {
+        s->loop = loop_new();
+        s->report_timer = timer_new(s->loop, service_send_report, s);
+        s->control =
+            ipc_pair_new(s->loop, SERVICE_CONTROL_FD, service_control, service_control_closed, s);
+        rc = service_start(s);
+        if (rc == 0)
+            service_run(s);
+        if (def->stop != NULL)
+            def->stop(s);
+    }
+    service_free(s);
+    return rc < 0 ? 1 : 0;
+}
