@@ -1,6 +1,9 @@
 noinst_LIBRARIES += gateway/proto/libproto.a
 gateway_proto_libproto_a_SOURCES = \
 	%D%/dns.c %D%/dns.h \
+	%D%/smtp_address.c %D%/smtp_address.h \
+	%D%/smtp_command.c %D%/smtp_command.h \
+	%D%/smtp_data.c %D%/smtp_data.h \
 	%D%/smtp_reply.c %D%/smtp_reply.h
 PROTO_LIBS = gateway/proto/libproto.a
 
@@ -14,4 +17,14 @@ check_PROGRAMS += tests/unit/test_smtp_reply
 tests_unit_test_smtp_reply_SOURCES = tests/unit/test_smtp_reply.c
 tests_unit_test_smtp_reply_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_smtp_reply_LDADD = $(PROTO_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_smtp_command
+tests_unit_test_smtp_command_SOURCES = tests/unit/test_smtp_command.c
+tests_unit_test_smtp_command_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_smtp_command_LDADD = $(PROTO_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_smtp_data
+tests_unit_test_smtp_data_SOURCES = tests/unit/test_smtp_data.c
+tests_unit_test_smtp_data_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_smtp_data_LDADD = $(PROTO_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
 endif

@@ -20,4 +20,12 @@ noinst_PROGRAMS += tests/fuzz/fuzz_conf
 tests_fuzz_fuzz_conf_SOURCES = tests/fuzz/fuzz_conf.c
 tests_fuzz_fuzz_conf_LDADD = $(CONF_LIBS) $(BASE_LIBS)
 tests_fuzz_fuzz_conf_LDFLAGS = $(FUZZ_LDFLAGS)
+noinst_PROGRAMS += tests/fuzz/fuzz_smtp_session
+tests_fuzz_fuzz_smtp_session_SOURCES = tests/fuzz/fuzz_smtp_session.c
+tests_fuzz_fuzz_smtp_session_LDADD = $(PROTO_LIBS) $(BASE_LIBS)
+tests_fuzz_fuzz_smtp_session_LDFLAGS = $(FUZZ_LDFLAGS)
+noinst_PROGRAMS += tests/fuzz/fuzz_smtp_data
+tests_fuzz_fuzz_smtp_data_SOURCES = tests/fuzz/fuzz_smtp_data.c
+tests_fuzz_fuzz_smtp_data_LDADD = $(PROTO_LIBS) $(BASE_LIBS)
+tests_fuzz_fuzz_smtp_data_LDFLAGS = $(FUZZ_LDFLAGS)
 endif
