@@ -54,6 +54,7 @@ struct queue_client {
     size_t opening; /* OPEN requests under way */
     uint32_t next_id;
     bool closing;
+    bool opens; /* files are wanted here: dirigo-mailbox only forgets */
     TAILQ_HEAD(, client_waiter) waiters;
     size_t waiter_count;
     TAILQ_HEAD(, client_commit) commits; /* by deadline */
@@ -131,6 +132,7 @@ static void client_refill(struct queue_client *c)
 uint32_t queue_open_file(struct queue_client *c, void (*fn)(int fd, bool full, void *arg),
                          void *arg)
 {
+    c->opens = true;
     if (c->stock_count > 0) {
         int fd = c->stock[--c->stock_count];
         client_refill(c);
@@ -288,7 +290,8 @@ static void client_state(bool connected, void *arg)
     struct queue_client *c = arg;
     if (!connected)
         return;
-    client_refill(c);
+    if (c->opens)
+        client_refill(c);
     if (!TAILQ_EMPTY(&c->commits))
         client_commit_run(c);
 }

@@ -1,2 +1,13 @@
-noinst_LIBRARIES += gateway/queue/libqueue_client.a
+noinst_LIBRARIES += gateway/queue/libqueue_client.a gateway/queue/libqueue.a
 gateway_queue_libqueue_client_a_SOURCES = %D%/client.c %D%/client.h %D%/protocol.h
+
+# What dirigo-queue does without knowing that it is a process; tests link it.
+gateway_queue_libqueue_a_SOURCES = \
+	%D%/journal.c %D%/journal_record.c %D%/journal.h
+
+if TESTS_ENABLED
+check_PROGRAMS += tests/unit/test_journal
+tests_unit_test_journal_SOURCES = tests/unit/test_journal.c
+tests_unit_test_journal_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_journal_LDADD = gateway/queue/libqueue.a $(BASE_LIBS) $(UNIT_LIBS)
+endif

@@ -15,7 +15,14 @@ enum {
     QUEUE_MSG_COMMIT_RESULT, /* u8 enum queue_result */
     QUEUE_MSG_FORGET,        /* uuid owner, u32 n, n x str base name */
     QUEUE_MSG_FORGET_RESULT, /* bool ok */
-    /* dirigo-relay: offers to work, gets jobs as events, reports on them */
+    /*
+     * dirigo-relay: offers to work, gets jobs as events, reports on them. READY says how many jobs
+     * it takes at one time; a later one replaces the number. All addresses of a job have one next
+     * hop:
+     * "[host]" where the directory names the host (no MX lookup), else the domain of the addresses
+     * (relayhost, or its MX). DONE names the outcomes in the order of the job's addresses. The jobs
+     * of a relay that goes away are tried again.
+     */
     QUEUE_MSG_RELAY_READY, /* event: u32 slots */
     QUEUE_MSG_RELAY_JOB,   /* event to relay: str job, str message id, str sender, u64 size, u32
                               offset, bool 8bit,   str next hop, u32 n, n x str address; fd */
