@@ -3,11 +3,21 @@ gateway_queue_libqueue_client_a_SOURCES = %D%/client.c %D%/client.h %D%/protocol
 
 # What dirigo-queue does without knowing that it is a process; tests link it.
 gateway_queue_libqueue_a_SOURCES = \
-	%D%/journal.c %D%/journal_record.c %D%/journal.h
+	%D%/envelope.c %D%/envelope.h \
+	%D%/journal.c %D%/journal_record.c %D%/journal.h \
+	%D%/schedule.c %D%/schedule.h
 
 if TESTS_ENABLED
 check_PROGRAMS += tests/unit/test_journal
 tests_unit_test_journal_SOURCES = tests/unit/test_journal.c
 tests_unit_test_journal_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_journal_LDADD = gateway/queue/libqueue.a $(BASE_LIBS) $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_envelope
+tests_unit_test_envelope_SOURCES = tests/unit/test_envelope.c
+tests_unit_test_envelope_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_envelope_LDADD = gateway/queue/libqueue.a $(BASE_LIBS) $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_schedule
+tests_unit_test_schedule_SOURCES = tests/unit/test_schedule.c
+tests_unit_test_schedule_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_schedule_LDADD = gateway/queue/libqueue.a $(BASE_LIBS) $(UNIT_LIBS)
 endif

@@ -28,4 +28,12 @@ noinst_PROGRAMS += tests/fuzz/fuzz_smtp_data
 tests_fuzz_fuzz_smtp_data_SOURCES = tests/fuzz/fuzz_smtp_data.c
 tests_fuzz_fuzz_smtp_data_LDADD = $(PROTO_LIBS) $(BASE_LIBS)
 tests_fuzz_fuzz_smtp_data_LDFLAGS = $(FUZZ_LDFLAGS)
+noinst_PROGRAMS += tests/fuzz/fuzz_journal
+tests_fuzz_fuzz_journal_SOURCES = tests/fuzz/fuzz_journal.c
+tests_fuzz_fuzz_journal_LDADD = gateway/queue/libqueue.a $(BASE_LIBS)
+tests_fuzz_fuzz_journal_LDFLAGS = $(FUZZ_LDFLAGS)
+noinst_PROGRAMS += tests/fuzz/fuzz_envelope
+tests_fuzz_fuzz_envelope_SOURCES = tests/fuzz/fuzz_envelope.c
+tests_fuzz_fuzz_envelope_LDADD = gateway/queue/libqueue.a $(BASE_LIBS)
+tests_fuzz_fuzz_envelope_LDFLAGS = $(FUZZ_LDFLAGS)
 endif

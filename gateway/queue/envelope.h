@@ -1,0 +1,79 @@
+/*
+ * A message's envelope as dirigo-queue keeps it: in memory, in the journal and in the spool, there
+ * as the same text.
+ *
+ *     dirigo-envelope 1
+ *     id 0mg3k2...            sixteen of [0-9a-z]
+ *     arrived 1732480000      wall seconds, part of mailbox file names
+ *     ...
+ *     rcpt remote pending 0 00000000-... user@example.org - - - -
+ *     end 1                   the number of recipients: a cut file is seen
+ *
+ * A value is one word: bytes that are not printable ASCII, and % and <, are %XX; "-" is NULL and
+ * "<>" is empty.
+ */
+#ifndef DIRIGO_QUEUE_ENVELOPE_H
+#define DIRIGO_QUEUE_ENVELOPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway/base/buf.h"
+#include "gateway/base/uuid.h"
+#include "gateway/queue/client.h"
+
+enum envelope_state {
+    ENVELOPE_PENDING,
+    ENVELOPE_BOUNCED /* given up: a bounce is owed */
+};
+
+struct envelope_rcpt {
+    enum queue_rcpt_kind kind;
+    enum envelope_state state;
+    uint64_t number; /* its place in the first envelope, part of its mailbox file's name */
+    struct uuid owner;
+    char *address;
+    char *original; /* or NULL */
+    char *host;     /* or NULL */
+    char *remote;   /* the host that answered the last try, or NULL */
+    char *status;   /* what it said, or NULL before the first */
+    bool busy;      /* in a job just now; not kept */
+};
+
+/* Strings are allocated, one by one; envelope_free frees them. */
+struct envelope {
+    char *id;
+    uint64_t arrived;
+    uint64_t next;  /* wall seconds of the next try */
+    uint64_t tries; /* so far */
+    char *bounce;   /* the id that the bounce under way is committed with, or NULL */
+    char *sender;   /* "" for <> */
+    char *client;
+    char *login; /* or NULL */
+    uint64_t size;
+    uint64_t trace; /* bytes of Return-Path at the start that a relay leaves out */
+    uint64_t body_8bit;
+    struct envelope_rcpt *rcpts; /* those not done with */
+    size_t rcpt_count;
+};
+
+struct envelope *envelope_new(void);
+void envelope_free(struct envelope **e);
+/* Appends a zeroed recipient; the pointer is valid until the next call. */
+struct envelope_rcpt *envelope_add(struct envelope *e);
+/* Removes the i-th one, freeing it; the order of the others stays. */
+void envelope_remove(struct envelope *e, size_t i);
+/* Whether a recipient of this kind is left. */
+bool envelope_has(const struct envelope *e, enum queue_rcpt_kind kind);
+/* Sixteen of [0-9a-z]: nothing else becomes part of a path. */
+bool envelope_id_valid(const char *id);
+/* Replaces an allocated string by a copy of value (NULL: none). */
+void envelope_set(char **field, const char *value);
+
+/* Appends the text; 0, or -1 past the buffer's bound. */
+int envelope_write(const struct envelope *e, struct buf *out);
+/* The envelope in a text; NULL where it is not one, or cut, or of another version. */
+struct envelope *envelope_read(const void *text, size_t len);
+
+#endif
