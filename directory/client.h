@@ -69,9 +69,9 @@ enum {
     ENTRY_USER = 1, /* has a mailbox here or at its mailHost, may log in */
     ENTRY_ALIAS =
         2, /* routes an address (nisMailAlias, inetLocalMailRecipient with a routing address) */
-    ENTRY_GROUP = 4,    /* groupOfNames, groupOfUniqueNames, mailGroup, dirigoGroup … */
-    ENTRY_DOMAIN = 8,   /* a mail domain (dirigoDomain, dNSDomain, domain …) */
-    ENTRY_POLICY = 16,  /* dirigoPolicy */
+    ENTRY_GROUP = 4,     /* groupOfNames, groupOfUniqueNames, mailGroup, dirigoGroup … */
+    ENTRY_DOMAIN = 8,    /* a mail domain (dirigoDomain, dNSDomain, domain …) */
+    ENTRY_POLICY = 16,   /* dirigoPolicy */
     ENTRY_DISABLED = 32, /* accountStatus and its like say that it may neither log in nor receive */
     ENTRY_NO_LOGIN = 64  /* it may not log in: disabled, or accountStatus is noaccess */
 };

@@ -1,0 +1,34 @@
+# What every process that looks something up links: the replica's reader, resolution, policies.
+noinst_LIBRARIES += directory/libdirectory_client.a
+directory_libdirectory_client_a_SOURCES = \
+	%D%/address.c %D%/address.h \
+	%D%/client.c %D%/client.h \
+	%D%/connect.c \
+	%D%/db.c %D%/db.h \
+	%D%/dn.c %D%/dn.h \
+	%D%/entry.c \
+	%D%/protocol.h \
+	%D%/replica.h \
+	%D%/resolve.h
+directory_libdirectory_client_a_CFLAGS = $(AM_CFLAGS) $(LMDB_CFLAGS)
+
+# The secrets store's reader, for dirigo-auth.
+noinst_LIBRARIES += directory/libdirectory_secrets.a
+directory_libdirectory_secrets_a_SOURCES = %D%/secrets.c %D%/secrets.h
+
+# What only dirigo-directory has: the writer's side.
+noinst_LIBRARIES += directory/libdirectory_write.a
+directory_libdirectory_write_a_SOURCES = \
+	%D%/replica.c \
+	%D%/secrets_store.c %D%/secrets_store.h
+
+DIRECTORY_CLIENT_LIBS = directory/libdirectory_client.a $(LMDB_LIBS)
+
+if TESTS_ENABLED
+check_PROGRAMS += tests/unit/test_replica
+tests_unit_test_replica_SOURCES = tests/unit/test_replica.c tests/unit/directory_fixture.c \
+	tests/unit/directory_fixture.h
+tests_unit_test_replica_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_replica_LDADD = directory/libdirectory_write.a $(DIRECTORY_CLIENT_LIBS) \
+	$(BASE_LIBS) $(UNIT_LIBS)
+endif

@@ -1,0 +1,18 @@
+/* Distinguished names (RFC 4514), as they are compared and looked up. */
+#ifndef DIRIGO_DIRECTORY_DN_H
+#define DIRIGO_DIRECTORY_DN_H
+
+#include <stddef.h>
+
+/* The longest normal form; a longer name is no key and never found. */
+#define DN_MAX 4096
+
+/*
+ * Writes the form that two spellings of one name share: types and values in lower case (ASCII), no
+ * space around separators, inner runs of spaces as one, escapes and quotes in one way, the parts of
+ * a multi-valued RDN sorted. It compares values as caseIgnoreMatch does, which naming attributes
+ * use. Returns the length, or -1 where dn is malformed or longer than DN_MAX - 1.
+ */
+int dn_normalize(const char *dn, char dst[DN_MAX]);
+
+#endif

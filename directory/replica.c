@@ -1,0 +1,418 @@
+#include "directory/replica.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gateway/base/clock.h"
+#include "gateway/base/log.h"
+#include "gateway/base/mem.h"
+
+#define KEY_STATE  "state"
+#define KEY_COOKIE "cookie"
+
+/*
+ * Commits are not flushed, so a crash of the machine (not of a process) may leave a torn file. The
+ * folder's "boot" file tells: it holds the id of the boot in which the writer runs, or "clean"
+ * after a flush at its end. Any other boot's id means that the content cannot be trusted.
+ */
+#define MARK_FILE  "boot"
+#define MARK_CLEAN "clean"
+
+struct replica {
+    struct db *db;
+    char *dir;
+    struct replica_state state;
+    bool changed;
+    struct buf encoded;
+};
+
+/* The keys of one entry, sorted. */
+struct key_list {
+    struct buf bytes; /* keys, end to end */
+    struct buf refs;  /* struct key_ref each */
+};
+struct key_ref {
+    size_t offset, len;
+};
+
+static int read_text(const char *path, char *dst, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    ssize_t n = read(fd, dst, size - 1);
+    close(fd);
+    if (n < 0)
+        return -1;
+    dst[n] = '\0';
+    dst[strcspn(dst, "\n")] = '\0';
+    return 0;
+}
+
+static int write_mark(const char *dir, const char *text)
+{
+    char *path = mem_printf("%s/" MARK_FILE, dir);
+    int rc = -1, fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    free(path);
+    if (fd < 0)
+        return -1;
+    if (write(fd, text, strlen(text)) == (ssize_t)strlen(text) && fsync(fd) == 0)
+        rc = 0;
+    close(fd);
+    return rc;
+}
+
+static void this_boot(char dst[64])
+{
+    if (read_text("/proc/sys/kernel/random/boot_id", dst, 64) < 0)
+        strcpy(dst, "unknown");
+}
+
+static bool is_whole(const char *dir)
+{
+    char mark[64], boot[64];
+    char *path = mem_printf("%s/" MARK_FILE, dir);
+    int rc = read_text(path, mark, sizeof mark);
+    free(path);
+    this_boot(boot);
+    return rc == 0 && (strcmp(mark, MARK_CLEAN) == 0 || strcmp(mark, boot) == 0);
+}
+
+static void remove_files(const char *dir)
+{
+    static const char *const names[] = {"data.mdb", "lock.mdb"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char *path = mem_printf("%s/%s", dir, names[i]);
+        if (unlink(path) == 0)
+            log_warning("cached directory data thrown away", LOG_STR("path", path));
+        free(path);
+    }
+}
+
+struct db *replica_db_open(const char *dir, const struct db_options *options, char **error)
+{
+    char boot[64];
+    if (!is_whole(dir))
+        remove_files(dir);
+    this_boot(boot);
+    if (write_mark(dir, boot) < 0) {
+        *error = mem_printf("%s: cannot be written: %s", dir, strerror(errno));
+        return NULL;
+    }
+    struct db *db = db_open(dir, options, error);
+    if (db != NULL)
+        return db;
+    log_error("cached directory data cannot be opened", LOG_STR("path", dir),
+              LOG_STR("error", *error));
+    free(*error);
+    remove_files(dir);
+    return db_open(dir, options, error);
+}
+
+void replica_db_close(struct db **db, const char *dir)
+{
+    if (*db != NULL && db_flush(*db) == 0)
+        write_mark(dir, MARK_CLEAN);
+    db_close(db);
+}
+
+/* Takes over the state of an earlier run, or empties what this version cannot read. */
+static int load_state(struct replica *r)
+{
+    const void *data;
+    size_t len;
+    if (db_write_begin(r->db) < 0)
+        return -1;
+    if (db_get(r->db, TABLE_META, KEY_STATE, strlen(KEY_STATE), &data, &len) == DB_OK &&
+        len == sizeof r->state)
+        memcpy(&r->state, data, sizeof r->state);
+    if (r->state.format != REPLICA_FORMAT) {
+        memset(&r->state, 0, sizeof r->state);
+        for (unsigned table = TABLE_META; table <= TABLE_INDEX; table++) {
+            if (db_clear(r->db, table) < 0) {
+                db_write_abort(r->db);
+                return -1;
+            }
+        }
+    }
+    r->state.format = REPLICA_FORMAT;
+    r->state.in_sync = 0;
+    r->state.heartbeat = clock_wall();
+    return replica_commit(r);
+}
+
+struct replica *replica_open(const char *dir, uint64_t map_size, char **error)
+{
+    const struct db_options options = {.write = true,
+                                       .data_mode = 0640,
+                                       .lock_mode = 0660,
+                                       .map_size = map_size,
+                                       .tables = replica_tables};
+    struct db *db = replica_db_open(dir, &options, error);
+    if (db == NULL)
+        return NULL;
+    struct replica *r = mem_zalloc(sizeof *r);
+    r->db = db;
+    r->dir = mem_strdup(dir);
+    if (load_state(r) == 0)
+        return r;
+    *error = mem_printf("%s: %s", dir, db_error(db));
+    replica_close(&r);
+    return NULL;
+}
+
+void replica_close(struct replica **r)
+{
+    if (*r == NULL)
+        return;
+    replica_db_close(&(*r)->db, (*r)->dir);
+    buf_free(&(*r)->encoded);
+    free((*r)->dir);
+    free(*r);
+    *r = NULL;
+}
+
+struct replica_state *replica_state(struct replica *r)
+{
+    return &r->state;
+}
+
+const char *replica_error(const struct replica *r)
+{
+    return db_error(r->db);
+}
+
+void replica_reap_readers(struct replica *r)
+{
+    db_reap_readers(r->db);
+}
+
+int replica_begin(struct replica *r)
+{
+    r->changed = false;
+    return db_write_begin(r->db);
+}
+
+int replica_commit(struct replica *r)
+{
+    uint64_t generation = r->state.generation;
+    if (r->changed)
+        r->state.generation++;
+    r->state.entries = db_count(r->db, TABLE_ENTRY);
+    if (db_put(r->db, TABLE_META, KEY_STATE, strlen(KEY_STATE), &r->state, sizeof r->state) < 0) {
+        r->state.generation = generation;
+        db_write_abort(r->db);
+        return -1;
+    }
+    return db_write_commit(r->db);
+}
+
+void replica_abort(struct replica *r)
+{
+    db_write_abort(r->db);
+}
+
+static void collect(const struct index_key *key, void *arg)
+{
+    struct key_list *list = arg;
+    struct key_ref ref = {.offset = list->bytes.len, .len = key->len};
+    if (buf_append(&list->bytes, key->data, key->len) == 0)
+        buf_append(&list->refs, &ref, sizeof ref);
+}
+
+static int compare_bytes(const unsigned char *a, size_t a_len, const unsigned char *b, size_t b_len)
+{
+    int c = memcmp(a, b, a_len < b_len ? a_len : b_len);
+    return c != 0 ? c : (a_len > b_len) - (a_len < b_len);
+}
+
+static int compare_refs(const void *a, const void *b, void *arg)
+{
+    const struct key_ref *x = a, *y = b;
+    const unsigned char *bytes = arg;
+    return compare_bytes(bytes + x->offset, x->len, bytes + y->offset, y->len);
+}
+
+static void collect_sorted(const struct entry *e, struct key_list *list)
+{
+    entry_index_keys(e, collect, list);
+    if (list->refs.len > 0)
+        qsort_r(list->refs.data, list->refs.len / sizeof(struct key_ref), sizeof(struct key_ref),
+                compare_refs, list->bytes.data);
+}
+
+static void free_list(struct key_list *list)
+{
+    buf_free(&list->bytes);
+    buf_free(&list->refs);
+}
+
+/* Compares key i of one list to key j of another; a list that has ended is greater. */
+static int compare_keys(const struct key_list *a, size_t i, const struct key_list *b, size_t j)
+{
+    const struct key_ref *x = (const struct key_ref *)a->refs.data + i;
+    const struct key_ref *y = (const struct key_ref *)b->refs.data + j;
+    if (i >= a->refs.len / sizeof *x)
+        return j >= b->refs.len / sizeof *y ? 0 : 1;
+    if (j >= b->refs.len / sizeof *y)
+        return -1;
+    return compare_bytes(a->bytes.data + x->offset, x->len, b->bytes.data + y->offset, y->len);
+}
+
+/* Only what differs is written: a change to one member of a large group touches one key. */
+static int update_index(struct replica *r, const struct uuid *uuid, const struct key_list *before,
+                        const struct key_list *after)
+{
+    size_t n = before->refs.len / sizeof(struct key_ref);
+    size_t m = after->refs.len / sizeof(struct key_ref);
+    for (size_t i = 0, j = 0; i < n || j < m;) {
+        int c = compare_keys(before, i, after, j);
+        const struct key_list *list = c < 0 ? before : after;
+        const struct key_ref *ref = (const struct key_ref *)list->refs.data + (c < 0 ? i : j);
+        const unsigned char *key = list->bytes.data + ref->offset;
+        if (c < 0 && db_delete(r->db, TABLE_INDEX, key, ref->len, uuid, sizeof *uuid) < 0)
+            return -1;
+        if (c > 0 && db_put(r->db, TABLE_INDEX, key, ref->len, uuid, sizeof *uuid) < 0)
+            return -1;
+        i += c <= 0;
+        j += c >= 0;
+    }
+    return 0;
+}
+
+/* An entry as it is stored; DB_FAIL also where it is damaged. */
+static enum db_result stored(struct replica *r, const struct uuid *uuid, const struct entry **e,
+                             size_t *len)
+{
+    const void *data;
+    enum db_result rc = db_get(r->db, TABLE_ENTRY, uuid, sizeof *uuid, &data, len);
+    if (rc != DB_OK)
+        return rc;
+    *e = data;
+    return entry_valid(data, *len) ? DB_OK : DB_FAIL;
+}
+
+int replica_delete(struct replica *r, const struct uuid *uuid)
+{
+    const struct entry *e;
+    struct key_list before = {0}, after = {0};
+    struct uuid key = *uuid; /* uuid may lie in the environment, which changes below */
+    size_t len;
+    enum db_result rc = stored(r, uuid, &e, &len);
+    if (rc != DB_OK)
+        return rc == DB_NONE ? 0 : -1;
+    collect_sorted(e, &before);
+    r->changed = true;
+    int result = update_index(r, &key, &before, &after);
+    if (result == 0)
+        result = db_delete(r->db, TABLE_ENTRY, &key, sizeof key, NULL, 0);
+    free_list(&before);
+    return result;
+}
+
+/*
+ * A DN names one entry, so an older owner of this one has gone or has another name by now: where
+ * its deletion or its new name is still under way, it comes with every attribute.
+ */
+static int evict_dn_owner(struct replica *r, const struct entry *e, const struct uuid *uuid)
+{
+    struct index_key key;
+    const void *value;
+    if (index_key_dn(&key, INDEX_DN, entry_dn(e)) < 0)
+        return 0;
+    for (;;) {
+        enum db_result rc = db_dup_first(r->db, TABLE_INDEX, key.data, key.len, &value);
+        while (rc == DB_OK && uuid_eq(value, uuid))
+            rc = db_dup_next(r->db, TABLE_INDEX, &value);
+        if (rc != DB_OK)
+            return rc == DB_NONE ? 0 : -1;
+        struct uuid other = *(const struct uuid *)value;
+        if (replica_delete(r, &other) < 0 ||
+            db_delete(r->db, TABLE_INDEX, key.data, key.len, &other, sizeof other) < 0)
+            return -1;
+    }
+}
+
+int replica_put(struct replica *r, const struct entry_draft *d)
+{
+    const struct entry *old, *new;
+    struct key_list before = {0}, after = {0};
+    size_t len;
+    if (entry_encode(d, &r->encoded) < 0)
+        return -1;
+    new = (const struct entry *)r->encoded.data;
+    enum db_result rc = stored(r, &d->uuid, &old, &len);
+    if (rc == DB_FAIL)
+        return -1;
+    if (rc == DB_OK) {
+        if (len == r->encoded.len && memcmp(old, new, len) == 0)
+            return 0;
+        collect_sorted(old, &before);
+    }
+    collect_sorted(new, &after);
+    r->changed = true;
+    int result = evict_dn_owner(r, new, &d->uuid);
+    if (result == 0)
+        result = update_index(r, &d->uuid, &before, &after);
+    if (result == 0)
+        result = db_put(r->db, TABLE_ENTRY, &d->uuid, sizeof d->uuid, new, r->encoded.len);
+    free_list(&before);
+    free_list(&after);
+    return result;
+}
+
+int replica_set_cookie(struct replica *r, const void *cookie, size_t len)
+{
+    if (len == 0)
+        return db_delete(r->db, TABLE_META, KEY_COOKIE, strlen(KEY_COOKIE), NULL, 0);
+    return db_put(r->db, TABLE_META, KEY_COOKIE, strlen(KEY_COOKIE), cookie, len);
+}
+
+int replica_cookie(struct replica *r, struct buf *out)
+{
+    const void *data;
+    size_t len;
+    buf_clear(out);
+    if (db_read_begin(r->db) < 0)
+        return -1;
+    enum db_result rc = db_get(r->db, TABLE_META, KEY_COOKIE, strlen(KEY_COOKIE), &data, &len);
+    if (rc == DB_OK && buf_append(out, data, len) < 0)
+        rc = DB_FAIL;
+    db_read_end(r->db);
+    return rc == DB_FAIL ? -1 : 0;
+}
+
+enum db_result replica_next(struct replica *r, struct uuid *uuid)
+{
+    const void *key;
+    size_t len;
+    struct uuid from = *uuid;
+    bool start = uuid_is_zero(uuid);
+    for (size_t i = sizeof from.bytes; !start && i-- > 0 && ++from.bytes[i] == 0;)
+        ;
+    if (!start && uuid_is_zero(&from)) /* it was the greatest there can be */
+        return DB_NONE;
+    enum db_result rc =
+        db_seek(r->db, TABLE_ENTRY, start ? NULL : &from, start ? 0 : sizeof from, &key, &len);
+    if (rc == DB_OK && len != sizeof *uuid)
+        return DB_FAIL;
+    if (rc == DB_OK)
+        memcpy(uuid, key, sizeof *uuid);
+    return rc;
+}
+
+enum db_result replica_dn(struct replica *r, const struct uuid *uuid, struct buf *dn)
+{
+    const struct entry *e;
+    size_t len;
+    if (db_read_begin(r->db) < 0)
+        return DB_FAIL;
+    enum db_result rc = stored(r, uuid, &e, &len);
+    if (rc == DB_OK && buf_append_str(dn, entry_dn(e)) < 0)
+        rc = DB_FAIL;
+    db_read_end(r->db);
+    return rc;
+}

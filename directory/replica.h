@@ -1,0 +1,164 @@
+/*
+ * The replica: what dirigo-directory writes and every other process reads in place. Private to
+ * directory/.
+ *
+ * Under state_directory/replica is one LMDB environment with three tables:
+ *   meta    "state" -> struct replica_state; "cookie" -> the provider's cookie (RFC 4533)
+ *   entry   entryUUID -> the encoded entry (below)
+ *   index   a byte that says which index, then the normal form of what is looked up -> entryUUIDs
+ *
+ * An encoded entry is read where it lies, unaligned, so every field goes through memcpy:
+ *   uuid[16], u32 total, u32 kinds, u32 dn, u32 rows, rows x (u32 attribute, u32 end), values x
+ * u32, strings, each with its NUL. `dn` and the values are offsets from the start; a row's values
+ * end before number `end` and begin where the row before ends. The format belongs to this machine
+ * (byte order) and REPLICA_FORMAT; another one is rebuilt.
+ */
+#ifndef DIRIGO_DIRECTORY_REPLICA_H
+#define DIRIGO_DIRECTORY_REPLICA_H
+
+#include "directory/client.h"
+#include "directory/db.h"
+#include "gateway/base/buf.h"
+
+#define REPLICA_FORMAT 1
+
+enum replica_table {
+    TABLE_META,
+    TABLE_ENTRY,
+    TABLE_INDEX
+};
+extern const struct db_table replica_tables[];
+
+/* A replica whose writer has not said a word for this long is not in sync, whatever it says. */
+#define REPLICA_HEARTBEAT_MS    3000
+#define REPLICA_HEARTBEAT_STALE 15 /* seconds */
+
+struct replica_state {
+    uint32_t format;
+    uint32_t in_sync;
+    int64_t last_sync; /* wall seconds */
+    int64_t heartbeat; /* wall seconds */
+    uint64_t entries;
+    uint64_t generation;
+    char server[256];
+    char source[16];
+};
+
+/* ---- indexes ---- */
+
+enum index_kind {
+    INDEX_ADDRESS = 'a', /* address_fold of every address of a user, alias or group */
+    INDEX_NAME = 'n',    /* login names of users, and aliases without a domain; lower case */
+    INDEX_DN = 'd',      /* dn_normalize */
+    INDEX_DOMAIN = 'o',  /* lower case */
+    INDEX_MEMBER = 'm',  /* dn_normalize of a member -> the groups that hold it */
+    INDEX_GLOBAL = 'g'   /* no text -> policies that govern everything */
+};
+
+struct index_key {
+    size_t len;
+    char data[DB_KEY_MAX];
+};
+/* Text too long for a key is cut and ends in a digest instead. */
+void index_key(struct index_key *key, enum index_kind kind, const char *text, size_t len);
+/* The key of a DN as written; -1 where it is malformed. */
+int index_key_dn(struct index_key *key, enum index_kind kind, const char *dn);
+/* The key of a name, ASCII case folded; -1 where it is empty or longer than any name. */
+int index_key_name(struct index_key *key, const char *name);
+
+/* ---- entries ---- */
+
+/* Beside the kinds of client.h. */
+#define ENTRY_GLOBAL (1U << 16) /* a policy that governs whatever no other one does */
+
+/* Whether the bytes are an entry that the accessors may read. */
+bool entry_valid(const void *data, size_t len);
+unsigned entry_all_kinds(const struct entry *e);
+
+/* An entry being put together. Zeros, and then entry_draft_reset, make an empty one. */
+struct entry_draft {
+    struct uuid uuid;
+    unsigned kinds;
+    struct buf dn;
+    struct buf values; /* u32 attribute, u32 length, bytes, NUL; one after another */
+    size_t count;
+};
+void entry_draft_reset(struct entry_draft *d);
+void entry_draft_free(struct entry_draft *d);
+/* -1 where the value is empty or no text (a NUL inside), or the entry grew past 64 MiB; then it is
+ * left out. */
+int entry_draft_add(struct entry_draft *d, enum entry_attr attr, const void *value, size_t len);
+/* Replaces out's content with the encoded entry; 0 or -1. */
+int entry_encode(const struct entry_draft *d, struct buf *out);
+/* Calls fn with each index key of an entry; the same key may come twice. */
+void entry_index_keys(const struct entry *e, void (*fn)(const struct index_key *key, void *arg),
+                      void *arg);
+
+/* ---- reading: what client.c and resolve.c share ---- */
+
+const struct conf *snapshot_conf(const struct snapshot *snap);
+/* Past any bound on age, and on absence: UNKNOWN where the replica cannot tell. */
+enum answer snapshot_absent(const struct snapshot *snap);
+/*
+ * The entries under a key whose kinds share a bit with mask. out[0] and out[1] get the first two;
+ * the count (at most 2) is returned, or -1 where the replica cannot be read.
+ */
+int snapshot_find(struct snapshot *snap, const struct index_key *key, unsigned mask,
+                  const struct entry *out[2]);
+/* Appends the uuids under a key, at most max, to out; their number, or -1. */
+int snapshot_list(struct snapshot *snap, const struct index_key *key, struct uuid *out, size_t max);
+
+/*
+ * The channel to dirigo-directory as a reader sees it (connect.c). Apart from client.c, so that
+ * what has no loop, such as tests and the dirigo tool, links no IPC.
+ */
+struct directory_link {
+    bool up; /* connected, and the last event did not say "not in sync" */
+    void (*close)(struct directory_link *link);
+};
+/* Gives the link to d, which closes it in directory_close. */
+void directory_set_link(struct directory *d, struct directory_link *link);
+
+/* ---- writing: dirigo-directory alone ---- */
+
+struct replica;
+
+/*
+ * Opens the replica under dir (an existing folder) for writing, and makes it anew where it is
+ * missing, of another format, damaged, or not known to be whole after a crash of the machine.
+ * NULL with an allocated text in error.
+ */
+struct replica *replica_open(const char *dir, uint64_t map_size, char **error);
+/* Flushes it to the disk and says so in the folder. */
+void replica_close(struct replica **r);
+
+/* The state in memory; replica_commit writes it. */
+struct replica_state *replica_state(struct replica *r);
+
+/* A change. Entries, indexes, cookie and state become visible together. 0 or -1 each. */
+int replica_begin(struct replica *r);
+int replica_put(struct replica *r, const struct entry_draft *d);
+int replica_delete(struct replica *r, const struct uuid *uuid);
+/* NULL or empty: forgets it. */
+int replica_set_cookie(struct replica *r, const void *cookie, size_t len);
+int replica_commit(struct replica *r);
+void replica_abort(struct replica *r);
+const char *replica_error(const struct replica *r);
+
+/* Copies the cookie into out (cleared first); it may be empty. -1 where it cannot be read. */
+int replica_cookie(struct replica *r, struct buf *out);
+/*
+ * Inside a change: the first entry after *uuid (zeros: the first of all) into *uuid; DB_NONE at
+ * the end.
+ */
+enum db_result replica_next(struct replica *r, struct uuid *uuid);
+/* Outside a change: a consistent look at one entry's DN, appended to dn. DB_NONE: no such entry. */
+enum db_result replica_dn(struct replica *r, const struct uuid *uuid, struct buf *dn);
+void replica_reap_readers(struct replica *r);
+
+/* What replica_open does with the files: the secrets store shares it. */
+struct db *replica_db_open(const char *dir, const struct db_options *options, char **error);
+/* Flushes, marks the folder as clean, closes. */
+void replica_db_close(struct db **db, const char *dir);
+
+#endif

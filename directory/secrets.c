@@ -1,0 +1,86 @@
+#include "directory/secrets.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "directory/secrets_store.h"
+#include "gateway/base/mem.h"
+
+const struct db_table secrets_tables[] = {{.name = "secret"}, {0}};
+
+struct secrets {
+    struct db *db;
+    pthread_mutex_t lock; /* one read view at a time, and SASL steps run on worker threads */
+};
+
+struct secrets *secrets_open(const struct conf *conf, char **error)
+{
+    const struct db_options options = {.map_size = conf->directory_map_size,
+                                       .tables = secrets_tables};
+    char *dir = mem_printf("%s/secrets", conf->state_directory);
+    struct db *db = db_open(dir, &options, error);
+    free(dir);
+    if (db == NULL)
+        return NULL;
+    struct secrets *s = mem_zalloc(sizeof *s);
+    s->db = db;
+    pthread_mutex_init(&s->lock, NULL);
+    return s;
+}
+
+void secrets_close(struct secrets **s)
+{
+    if (*s == NULL)
+        return;
+    db_close(&(*s)->db);
+    pthread_mutex_destroy(&(*s)->lock);
+    free(*s);
+    *s = NULL;
+}
+
+static enum answer split(const char *data, size_t len, struct secrets_list *out)
+{
+    for (size_t pos = 0; pos < len && out->count < SECRETS_MAX;) {
+        size_t n = strnlen(data + pos, len - pos);
+        if (pos + n == len) { /* no NUL: damaged */
+            secrets_list_wipe(out);
+            return ANSWER_UNKNOWN;
+        }
+        out->value[out->count++] = mem_strndup(data + pos, n);
+        pos += n + 1;
+    }
+    return out->count > 0 ? ANSWER_FOUND : ANSWER_UNKNOWN;
+}
+
+static enum answer look(struct secrets *s, const struct uuid *owner, struct secrets_list *out)
+{
+    const void *data;
+    size_t len;
+    if (db_get(s->db, 0, SECRETS_COMPLETE, strlen(SECRETS_COMPLETE), &data, &len) != DB_OK)
+        return ANSWER_UNKNOWN;
+    enum db_result rc = db_get(s->db, 0, owner, sizeof *owner, &data, &len);
+    if (rc == DB_OK)
+        return split(data, len, out);
+    return rc == DB_NONE ? ANSWER_ABSENT : ANSWER_UNKNOWN;
+}
+
+enum answer secrets_lookup(struct secrets *s, const struct uuid *owner, struct secrets_list *out)
+{
+    enum answer answer = ANSWER_UNKNOWN;
+    out->count = 0;
+    pthread_mutex_lock(&s->lock);
+    if (db_read_begin(s->db) == 0) {
+        answer = look(s, owner, out);
+        db_read_end(s->db);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return answer;
+}
+
+void secrets_list_wipe(struct secrets_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        mem_wipe_free_str(list->value[i]);
+    list->count = 0;
+}
