@@ -47,6 +47,8 @@ static void client_list_mechanisms(struct auth_client *c)
         (void)buf_printf(&c->plain, "%s%s", c->plain.len > 0 ? " " : "", name);
         free(name);
     }
+    (void)buf_str(&c->tls);
+    (void)buf_str(&c->plain);
 }
 
 struct auth_client *auth_client_new(struct loop *loop, const char *socket_path,

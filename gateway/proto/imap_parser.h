@@ -14,8 +14,9 @@
  * A malformed command is an IMAP_BAD event; the parser then goes on behind it, non-synchronising
  * literals included, so that no byte of a literal is ever read as a command.
  *
- * Everything a command points to is valid until the next imap_parser_push; it is wiped then, for it
- * may be a password.
+ * Everything a command points to is valid until the next call of imap_parser_push or
+ * imap_parser_next (a partial command of IMAP_LITERAL: until its literal is decided); it is wiped
+ * then, for it may be a password.
  */
 #ifndef DIRIGO_PROTO_IMAP_PARSER_H
 #define DIRIGO_PROTO_IMAP_PARSER_H
@@ -82,22 +83,26 @@ void imap_parser_free(struct imap_parser **p);
 /* Takes bytes and returns how many: all, or up to an event that has not been fetched, or none while
  * a literal waits for its decision or is streamed. */
 size_t imap_parser_push(struct imap_parser *p, const void *data, size_t len);
-/* What there is, each event once; *cmd is valid until the next push. */
+/* What there is, each event once. */
 enum imap_event imap_parser_next(struct imap_parser *p, const struct imap_command **cmd);
 /* Whether a command has begun and not ended: part of it was taken. */
 bool imap_parser_busy(const struct imap_parser *p);
-/* The next line is no command but an answer: of AUTHENTICATE, or DONE. max: bytes, without the end;
- * a longer one is IMAP_BAD. */
+/* After an IMAP_COMMAND (which is wiped): the next line is no command but an answer: of
+ * AUTHENTICATE, or DONE. max: bytes, without the end; a longer one is IMAP_BAD. */
 void imap_parser_want_line(struct imap_parser *p, size_t max);
 
-/* After IMAP_LITERAL, one of these, before the next push. */
-void imap_literal_keep(struct imap_parser *p);
+/*
+ * After IMAP_LITERAL, one of three, before the next push. 0: a client that waits gets its "+ " now;
+ * -1: it cannot be taken, IMAP_BAD follows and nothing else is to be answered.
+ */
+int imap_literal_keep(struct imap_parser *p);
 /* From now on the caller takes bytes of its input itself, at most imap_literal_left, and says how
  * many; at 0 the parser goes on. */
-void imap_literal_stream(struct imap_parser *p);
+int imap_literal_stream(struct imap_parser *p);
 uint64_t imap_literal_left(const struct imap_parser *p);
 void imap_literal_took(struct imap_parser *p, size_t len);
-/* The rest of the command is skipped; where the literal does not wait, its bytes too. */
+/* The caller has answered: the rest of the command is skipped; where the literal does not wait, its
+ * bytes too. */
 void imap_literal_refuse(struct imap_parser *p);
 
 /* Whether an argument is the atom word, ASCII case ignored. NULL is no argument. */

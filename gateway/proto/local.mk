@@ -1,6 +1,7 @@
 noinst_LIBRARIES += gateway/proto/libproto.a
 gateway_proto_libproto_a_SOURCES = \
 	%D%/dns.c %D%/dns.h \
+	%D%/imap_arg.c %D%/imap_parser.c %D%/imap_parser.h \
 	%D%/smtp_address.c %D%/smtp_address.h \
 	%D%/smtp_command.c %D%/smtp_command.h \
 	%D%/smtp_data.c %D%/smtp_data.h \
@@ -27,4 +28,9 @@ check_PROGRAMS += tests/unit/test_smtp_data
 tests_unit_test_smtp_data_SOURCES = tests/unit/test_smtp_data.c
 tests_unit_test_smtp_data_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_smtp_data_LDADD = $(PROTO_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_imap_parser
+tests_unit_test_imap_parser_SOURCES = tests/unit/test_imap_parser.c
+tests_unit_test_imap_parser_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_imap_parser_LDADD = $(PROTO_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
 endif

@@ -36,4 +36,8 @@ noinst_PROGRAMS += tests/fuzz/fuzz_envelope
 tests_fuzz_fuzz_envelope_SOURCES = tests/fuzz/fuzz_envelope.c
 tests_fuzz_fuzz_envelope_LDADD = gateway/queue/libqueue.a $(BASE_LIBS)
 tests_fuzz_fuzz_envelope_LDFLAGS = $(FUZZ_LDFLAGS)
+noinst_PROGRAMS += tests/fuzz/fuzz_imap_parser
+tests_fuzz_fuzz_imap_parser_SOURCES = tests/fuzz/fuzz_imap_parser.c
+tests_fuzz_fuzz_imap_parser_LDADD = $(PROTO_LIBS) $(BASE_LIBS)
+tests_fuzz_fuzz_imap_parser_LDFLAGS = $(FUZZ_LDFLAGS)
 endif
