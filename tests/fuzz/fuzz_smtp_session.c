@@ -75,8 +75,9 @@ static size_t step(struct talk *t, const void *in, size_t len)
             abort();
         if (s == SMTP_DATA_END) {
             t->in_data = false;
-            buf_printf(&t->trace, "[%d %u]", t->message.flaw != SMTP_DATA_SOUND,
-                       t->message.received);
+            /* What the header said matters only for what is kept. */
+            bool sound = t->message.flaw == SMTP_DATA_SOUND;
+            buf_printf(&t->trace, "[%d %u]", sound, sound ? t->message.received : 0);
         }
         return used;
     }

@@ -1,0 +1,360 @@
+#include "gateway/smtp/restriction.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/tree.h>
+
+#include "gateway/base/log.h"
+#include "gateway/base/str.h"
+#include "gateway/smtp/restriction_impl.h"
+
+#define CACHE_MAX 512
+
+struct restriction_list {
+    RB_ENTRY(restriction_list) link;
+    unsigned refs;
+    enum restriction_stage stage;
+    char *text;  /* as it was given: the key */
+    char *words; /* what the items' arguments point into */
+    struct restriction_item *items;
+    size_t count;
+};
+
+static const char *const stage_names[STAGE_COUNT] = {
+    [STAGE_CLIENT] = "smtpd_client_restrictions",       [STAGE_HELO] = "smtpd_helo_restrictions",
+    [STAGE_SENDER] = "smtpd_sender_restrictions",       [STAGE_RELAY] = "smtpd_relay_restrictions",
+    [STAGE_RECIPIENT] = "smtpd_recipient_restrictions", [STAGE_DATA] = "smtpd_data_restrictions",
+};
+
+const char *restriction_stage_name(enum restriction_stage stage)
+{
+    return stage_names[stage];
+}
+
+/* ---- lists ---- */
+
+#define SEPARATORS ", \t\r\n"
+
+/* The next word, ended by a NUL of its own; NULL at the end. */
+static char *next_word(char **cursor, size_t *len)
+{
+    char *p = *cursor + strspn(*cursor, SEPARATORS);
+
+    *len = strcspn(p, SEPARATORS);
+    if (*len == 0)
+        return NULL;
+    *cursor = p + *len + (p[*len] != '\0');
+    p[*len] = '\0';
+    return p;
+}
+
+static int compile_words(struct restriction_list *list, char **error)
+{
+    char *cursor = list->words, *word;
+    size_t len;
+    bool warn = false;
+
+    while ((word = next_word(&cursor, &len)) != NULL) {
+        const struct restriction *def = restriction_find(word, len);
+        if (def == NULL) {
+            *error = mem_printf("unknown restriction \"%.64s\"", word);
+            return -1;
+        }
+        if (def->flags & RESTRICTION_PREFIX) {
+            warn = true;
+            continue;
+        }
+        if (list->count == RESTRICTION_ITEMS_MAX) {
+            *error = mem_printf("more than %d restrictions", RESTRICTION_ITEMS_MAX);
+            return -1;
+        }
+        if (list->stage == STAGE_DATA && (def->flags & RESTRICTION_AT_RCPT)) {
+            *error = mem_printf("%s needs a recipient and cannot stand in %s", def->name,
+                                stage_names[list->stage]);
+            return -1;
+        }
+        struct restriction_item *item = &list->items[list->count++];
+        *item = (struct restriction_item){.def = def, .warn = warn};
+        warn = false;
+        if ((def->flags & RESTRICTION_ARG) && (item->arg = next_word(&cursor, &len)) == NULL) {
+            *error = mem_printf("%s needs an argument", def->name);
+            return -1;
+        }
+    }
+    if (warn) {
+        *error = mem_strdup("warn_if_reject stands before no restriction");
+        return -1;
+    }
+    return 0;
+}
+
+struct restriction_list *restriction_compile(const char *text, enum restriction_stage stage,
+                                             char **error)
+{
+    struct restriction_list *list;
+
+    if (strlen(text) > RESTRICTION_TEXT_MAX) {
+        *error = mem_strdup("the list is too long");
+        return NULL;
+    }
+    list = mem_zalloc(sizeof(*list));
+    list->refs = 1;
+    list->stage = stage;
+    list->text = mem_strdup(text);
+    list->words = mem_strdup(text);
+    list->items = mem_alloc(RESTRICTION_ITEMS_MAX * sizeof(*list->items));
+    if (compile_words(list, error) != 0)
+        restriction_list_unref(&list);
+    else
+        list->items = mem_realloc(list->items, list->count + 1, sizeof(*list->items));
+    return list;
+}
+
+struct restriction_list *restriction_list_ref(struct restriction_list *list)
+{
+    list->refs++;
+    return list;
+}
+
+void restriction_list_unref(struct restriction_list **list)
+{
+    struct restriction_list *l = *list;
+
+    *list = NULL;
+    if (l == NULL || --l->refs > 0)
+        return;
+    free(l->text);
+    free(l->words);
+    free(l->items);
+    free(l);
+}
+
+size_t restriction_list_len(const struct restriction_list *list)
+{
+    return list->count;
+}
+
+static int list_cmp(const struct restriction_list *a, const struct restriction_list *b)
+{
+    if (a->stage != b->stage)
+        return a->stage < b->stage ? -1 : 1;
+    return strcmp(a->text, b->text);
+}
+
+RB_HEAD(list_tree, restriction_list);
+RB_GENERATE_INTERNAL(list_tree, restriction_list, link, list_cmp, static __attribute__((unused)));
+
+struct restriction_cache {
+    struct list_tree tree;
+    size_t count;
+};
+
+struct restriction_cache *restriction_cache_new(void)
+{
+    struct restriction_cache *cache = mem_zalloc(sizeof(*cache));
+
+    RB_INIT(&cache->tree);
+    return cache;
+}
+
+static void cache_clear(struct restriction_cache *cache)
+{
+    struct restriction_list *l;
+
+    while ((l = RB_ROOT(&cache->tree)) != NULL) {
+        RB_REMOVE(list_tree, &cache->tree, l);
+        restriction_list_unref(&l);
+    }
+    cache->count = 0;
+}
+
+void restriction_cache_free(struct restriction_cache **cache)
+{
+    if (*cache == NULL)
+        return;
+    cache_clear(*cache);
+    free(*cache);
+    *cache = NULL;
+}
+
+struct restriction_list *restriction_cache_get(struct restriction_cache *cache, const char *text,
+                                               enum restriction_stage stage, char **error)
+{
+    struct restriction_list key = {.stage = stage, .text = (char *)(uintptr_t)text};
+    struct restriction_list *l = RB_FIND(list_tree, &cache->tree, &key);
+
+    if (l == NULL) {
+        l = restriction_compile(text, stage, error);
+        if (l == NULL)
+            return NULL;
+        /* Texts that nobody uses any more pile up as policies change; starting over is cheap. */
+        if (cache->count == CACHE_MAX)
+            cache_clear(cache);
+        RB_INSERT(list_tree, &cache->tree, l);
+        cache->count++;
+    }
+    return restriction_list_ref(l);
+}
+
+/* ---- refusals ---- */
+
+enum restriction_stage restriction_run_stage(const struct restriction_run *run)
+{
+    return run->steps[run->step].stage;
+}
+
+static enum verdict set_result(struct restriction_run *run, unsigned code, const char *status)
+{
+    struct restriction_result *r = &run->result;
+
+    r->code = code;
+    snprintf(r->status, sizeof(r->status), "%c%s", code < 500 ? '4' : '5', status + 1);
+    return code < 500 ? VERDICT_DEFER : VERDICT_REJECT;
+}
+
+enum verdict restriction_say(struct restriction_run *run, unsigned code, const char *status,
+                             const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(run->result.text, sizeof(run->result.text), fmt, ap);
+    va_end(ap);
+    return set_result(run, code, status);
+}
+
+static enum restriction_subject stage_subject(enum restriction_stage stage)
+{
+    switch (stage) {
+    case STAGE_CLIENT:
+        return SUBJECT_CLIENT;
+    case STAGE_HELO:
+        return SUBJECT_HELO;
+    case STAGE_SENDER:
+        return SUBJECT_SENDER;
+    case STAGE_DATA:
+        return SUBJECT_STAGE;
+    default:
+        return SUBJECT_RECIPIENT;
+    }
+}
+
+enum verdict restriction_refuse(struct restriction_run *run, enum restriction_subject subject,
+                                unsigned code, const char *status, const char *text)
+{
+    const struct restriction_facts *f = run->facts;
+    char client[NETADDR_STRLEN];
+
+    if (subject == SUBJECT_STAGE)
+        subject = stage_subject(restriction_run_stage(run));
+    switch (subject) {
+    case SUBJECT_CLIENT:
+        return restriction_say(run, code, status, "[%s]: Client host rejected: %s",
+                               netaddr_str(&f->client, client), text);
+    case SUBJECT_HELO:
+        return restriction_say(run, code, status, "<%.200s>: Helo command rejected: %s",
+                               f->helo != NULL ? f->helo : "", text);
+    case SUBJECT_SENDER:
+        return restriction_say(run, code, status, "<%.300s>: Sender address rejected: %s",
+                               f->sender.given != NULL ? f->sender.given->text : "", text);
+    case SUBJECT_RECIPIENT:
+        return restriction_say(run, code, status, "<%.300s>: Recipient address rejected: %s",
+                               f->recipient.given != NULL ? f->recipient.given->text : "", text);
+    default:
+        return restriction_say(run, code, status, "Data command rejected: %s", text);
+    }
+}
+
+/* ---- a run ---- */
+
+void restriction_run_init(struct restriction_run *run, const struct conf *conf,
+                          const struct restriction_facts *facts, const struct restriction_ops *ops,
+                          void *ops_arg)
+{
+    memset(run, 0, sizeof(*run));
+    run->conf = conf;
+    run->facts = facts;
+    run->ops = ops;
+    run->ops_arg = ops_arg;
+}
+
+void restriction_run_add(struct restriction_run *run, enum restriction_stage stage,
+                         struct restriction_list *list, const char *dn)
+{
+    if (run->step_count == STAGE_COUNT || list->count == 0) {
+        restriction_list_unref(&list);
+        return;
+    }
+    run->steps[run->step_count++] =
+        (struct restriction_step){.stage = stage, .list = list, .dn = dn};
+}
+
+void restriction_run_end(struct restriction_run *run)
+{
+    for (size_t i = 0; i < run->step_count; i++)
+        restriction_list_unref(&run->steps[i].list);
+    run->step_count = 0;
+}
+
+static void log_warned(const struct restriction_run *run)
+{
+    log_info("restriction would refuse", LOG_STR("id", run->facts->id),
+             LOG_STR("restriction", run->result.restriction),
+             LOG_STR("policy", run->result.dn != NULL ? run->result.dn : "dirigo.conf"),
+             LOG_UINT("code", run->result.code), LOG_STR("reply", run->result.text));
+}
+
+/* One restriction; what warn_if_reject and defer_if_permit make of its verdict. */
+static enum verdict check_item(struct restriction_run *run, const struct restriction_item *item,
+                               const char *dn)
+{
+    enum verdict v = item->def->check(run, item);
+
+    if (v == VERDICT_DUNNO || v == VERDICT_WAIT)
+        return v;
+    run->result.restriction = item->def->name;
+    run->result.dn = dn;
+    if (v == VERDICT_PERMIT)
+        return v;
+    if (item->warn) {
+        log_warned(run);
+        return VERDICT_DUNNO;
+    }
+    if (v == VERDICT_DEFER_IF_PERMIT) {
+        if (!run->deferring)
+            run->deferred = run->result;
+        run->deferring = true;
+        return VERDICT_DUNNO;
+    }
+    return v;
+}
+
+bool restriction_run_go(struct restriction_run *run)
+{
+    for (; run->step < run->step_count; run->step++, run->item = 0) {
+        struct restriction_step *step = &run->steps[run->step];
+        for (; run->item < step->list->count; run->item++) {
+            enum verdict v = check_item(run, &step->list->items[run->item], step->dn);
+            if (v == VERDICT_WAIT)
+                return false;
+            if (v == VERDICT_PERMIT) {
+                if (step->stage == STAGE_RELAY)
+                    run->relay_permitted = true;
+                break;
+            }
+            if (v == VERDICT_REJECT || v == VERDICT_DEFER) {
+                run->result.verdict = v;
+                return true;
+            }
+        }
+    }
+    if (run->deferring) {
+        run->result = run->deferred;
+        run->result.verdict = VERDICT_DEFER;
+    } else {
+        run->result.verdict = VERDICT_DUNNO;
+    }
+    return true;
+}

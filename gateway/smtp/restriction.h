@@ -1,0 +1,149 @@
+/*
+ * Restriction lists: the vocabulary that Postfix made standard, compiled and evaluated.
+ *
+ * The story of one RCPT: the session takes the lists that govern it (a policy's in the directory,
+ * else those of dirigo.conf), compiles each once (restriction_cache_get), adds them to a run in the
+ * order of the stages, and calls restriction_run_go. A restriction that needs an answer from
+ * outside (DNS) asks for it through ops and says VERDICT_WAIT; the session calls go again when the
+ * answer is there, the same restriction is called again, and asks again, which is answered at once
+ * then. So a restriction is one function without a state of its own; restriction_table.c lists
+ * them, and a new one is a line there and its function.
+ *
+ * Within a list the first permit or refusal decides; permit ends its list alone, a refusal ends
+ * all.
+ */
+#ifndef DIRIGO_SMTP_RESTRICTION_H
+#define DIRIGO_SMTP_RESTRICTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "conf/conf.h"
+#include "directory/client.h"
+#include "gateway/base/mem.h"
+#include "gateway/base/netaddr.h"
+#include "gateway/proto/smtp_address.h"
+#include "gateway/resolver/client.h"
+
+enum restriction_stage {
+    STAGE_CLIENT,
+    STAGE_HELO,
+    STAGE_SENDER,
+    STAGE_RELAY,
+    STAGE_RECIPIENT,
+    STAGE_DATA,
+    STAGE_COUNT
+};
+/* "smtpd_relay_restrictions" and its like. */
+const char *restriction_stage_name(enum restriction_stage stage);
+
+enum verdict {
+    VERDICT_DUNNO, /* the next restriction decides */
+    VERDICT_PERMIT,
+    VERDICT_REJECT,
+    VERDICT_DEFER,
+    VERDICT_DEFER_IF_PERMIT, /* goes on, and what would be permitted in the end is deferred */
+    VERDICT_WAIT             /* an answer is under way */
+};
+
+/* An envelope address as restrictions see it. */
+struct restriction_address {
+    const struct smtp_address *given; /* as the client wrote it; NULL: not known at this stage */
+    const char *full;                 /* with $myorigin where it had no domain; "" for <> */
+    const char *domain;               /* of full, or "" */
+};
+
+/* What is known of the session and the transaction. */
+struct restriction_facts {
+    const char *id; /* of the session, for the log */
+    struct netaddr client;
+    const char *helo; /* NULL before HELO */
+    const char *login;
+    struct restriction_address sender, recipient;
+    size_t recipient_count; /* accepted so far */
+    bool trusted;           /* in mynetworks */
+    bool tls;
+    bool early_input; /* sent more than it was allowed to before a reply */
+};
+
+struct restriction_dns {
+    enum dns_status status;
+    bool null_mx; /* RFC 7505 */
+};
+
+/* What restrictions may ask for; answers of the directory come at once. */
+struct restriction_ops {
+    enum answer (*domain)(void *arg, const char *domain);  /* is it ours? */
+    enum answer (*listed)(void *arg, const char *address); /* may it receive? remote: found */
+    /* True with the answer, or false: asked for, and restriction_run_go is to be called again. */
+    bool (*dns)(void *arg, const char *name, uint16_t type, struct restriction_dns *out);
+};
+
+/* ---- lists ---- */
+
+#define RESTRICTION_TEXT_MAX  ((size_t)64 << 10)
+#define RESTRICTION_ITEMS_MAX 256
+
+struct restriction_list;
+/* Compiles text, with one reference; NULL with an allocated text in error. */
+struct restriction_list *restriction_compile(const char *text, enum restriction_stage stage,
+                                             char **error);
+struct restriction_list *restriction_list_ref(struct restriction_list *list);
+void restriction_list_unref(struct restriction_list **list);
+size_t restriction_list_len(const struct restriction_list *list);
+
+/* Lists by their text, so that each is compiled once; bounded. */
+struct restriction_cache;
+struct restriction_cache *restriction_cache_new(void);
+void restriction_cache_free(struct restriction_cache **cache);
+/* The list with a reference for the caller, or NULL with an allocated text in error. */
+struct restriction_list *restriction_cache_get(struct restriction_cache *cache, const char *text,
+                                               enum restriction_stage stage, char **error);
+
+/* ---- a run ---- */
+
+#define RESTRICTION_REPLY_MAX 480
+
+struct restriction_result {
+    enum verdict verdict; /* DUNNO and PERMIT let it pass */
+    unsigned code;
+    char status[12]; /* "5.7.1" */
+    char text[RESTRICTION_REPLY_MAX];
+    const char *restriction; /* its name; static, or in the list */
+    const char *dn;          /* of the policy, or NULL: dirigo.conf */
+};
+
+struct restriction_step {
+    enum restriction_stage stage;
+    struct restriction_list *list;
+    const char *dn;
+};
+
+struct restriction_run {
+    const struct conf *conf;
+    const struct restriction_facts *facts;
+    const struct restriction_ops *ops;
+    void *ops_arg;
+    struct restriction_result result; /* valid when restriction_run_go returned true */
+    bool relay_permitted;             /* a restriction of the relay stage said permit */
+    /* private */
+    struct restriction_step steps[STAGE_COUNT];
+    size_t step_count, step, item;
+    bool deferring; /* deferred has the first DEFER_IF_PERMIT */
+    struct restriction_result deferred;
+};
+
+/* Everything passed outlives the run. */
+void restriction_run_init(struct restriction_run *run, const struct conf *conf,
+                          const struct restriction_facts *facts, const struct restriction_ops *ops,
+                          void *ops_arg);
+/* Adds a list behind the others; the reference is taken over, dn must outlive the run. */
+void restriction_run_add(struct restriction_run *run, enum restriction_stage stage,
+                         struct restriction_list *list, const char *dn);
+/* True: result is final. False: ops was asked for something; call again when it may be there. */
+bool restriction_run_go(struct restriction_run *run);
+/* Drops the references; also for a run that was never finished. */
+void restriction_run_end(struct restriction_run *run);
+
+#endif

@@ -1,0 +1,76 @@
+/* What restrictions are made of: for restriction.c and the files with the functions alone. */
+#ifndef DIRIGO_SMTP_RESTRICTION_IMPL_H
+#define DIRIGO_SMTP_RESTRICTION_IMPL_H
+
+#include "gateway/smtp/restriction.h"
+
+enum {
+    RESTRICTION_ARG = 1,     /* the next word is its argument */
+    RESTRICTION_PREFIX = 2,  /* changes the restriction behind it (warn_if_reject) */
+    RESTRICTION_AT_RCPT = 4, /* needs a recipient: without effect at DATA */
+    RESTRICTION_AT_DATA = 8, /* decides only when all recipients are known */
+};
+
+struct restriction_item;
+
+struct restriction {
+    const char *name;
+    const char *older; /* an earlier spelling, or NULL */
+    unsigned flags;
+    enum verdict (*check)(struct restriction_run *run, const struct restriction_item *item);
+};
+
+struct restriction_item {
+    const struct restriction *def;
+    const char *arg;
+    bool warn; /* warn_if_reject stood before it */
+};
+
+/* The entry of this name, either spelling; NULL for an unknown one. */
+const struct restriction *restriction_find(const char *name, size_t len);
+
+/* The stage that is being evaluated. */
+enum restriction_stage restriction_run_stage(const struct restriction_run *run);
+
+/*
+ * Says no: the reply "<NAME>: WHAT rejected: TEXT" with name and what of the stage, or those of a
+ * certain subject. The status' first digit follows the code. Returns the verdict: DEFER for a code
+ * of 4xx, else REJECT.
+ */
+enum restriction_subject {
+    SUBJECT_STAGE, /* what the stage is about */
+    SUBJECT_CLIENT,
+    SUBJECT_HELO,
+    SUBJECT_SENDER,
+    SUBJECT_RECIPIENT
+};
+enum verdict restriction_refuse(struct restriction_run *run, enum restriction_subject subject,
+                                unsigned code, const char *status, const char *text);
+/* The same with a reply of its own form. */
+enum verdict restriction_say(struct restriction_run *run, unsigned code, const char *status,
+                             const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+#define RESTRICTION_FUNCTION(name)                                                                 \
+    enum verdict restrict_##name(struct restriction_run *run, const struct restriction_item *item)
+
+RESTRICTION_FUNCTION(permit);
+RESTRICTION_FUNCTION(reject);
+RESTRICTION_FUNCTION(defer);
+RESTRICTION_FUNCTION(permit_mynetworks);
+RESTRICTION_FUNCTION(permit_sasl_authenticated);
+RESTRICTION_FUNCTION(reject_plaintext_session);
+RESTRICTION_FUNCTION(reject_unauth_pipelining);
+RESTRICTION_FUNCTION(reject_multi_recipient_bounce);
+RESTRICTION_FUNCTION(reject_invalid_helo_hostname);
+RESTRICTION_FUNCTION(reject_non_fqdn_helo_hostname);
+RESTRICTION_FUNCTION(permit_auth_destination);
+RESTRICTION_FUNCTION(reject_unauth_destination);
+RESTRICTION_FUNCTION(defer_unauth_destination);
+RESTRICTION_FUNCTION(reject_non_fqdn_sender);
+RESTRICTION_FUNCTION(reject_non_fqdn_recipient);
+RESTRICTION_FUNCTION(reject_unlisted_sender);
+RESTRICTION_FUNCTION(reject_unlisted_recipient);
+RESTRICTION_FUNCTION(reject_unknown_sender_domain);
+RESTRICTION_FUNCTION(reject_unknown_recipient_domain);
+
+#endif

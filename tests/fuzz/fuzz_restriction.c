@@ -1,0 +1,57 @@
+/* Restriction lists of any text, at every stage; what compiles is evaluated without an answer. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/smtp/restriction.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static enum answer no_answer(void *arg, const char *what)
+{
+    (void)arg;
+    (void)what;
+    return ANSWER_UNKNOWN;
+}
+
+static bool no_dns(void *arg, const char *name, uint16_t type, struct restriction_dns *out)
+{
+    (void)arg;
+    (void)name;
+    (void)type;
+    *out = (struct restriction_dns){.status = DNS_UNKNOWN};
+    return true;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const struct restriction_ops ops = {no_answer, no_answer, no_dns};
+    static struct conf *conf;
+    struct smtp_address address = {.text = "a@b.example", .domain = "b.example"};
+    struct restriction_facts facts = {.id = "fuzz", .login = NULL};
+    struct restriction_run run;
+    char *error = NULL;
+
+    if (size < 1)
+        return 0;
+    if (conf == NULL)
+        conf = conf_defaults();
+    enum restriction_stage stage = (enum restriction_stage)(data[0] % STAGE_COUNT);
+    char *text = mem_strndup(data + 1, size - 1);
+    struct restriction_list *list = restriction_compile(text, stage, &error);
+    if ((list == NULL) != (error != NULL))
+        abort();
+    if (list != NULL) {
+        if (restriction_list_len(list) > RESTRICTION_ITEMS_MAX)
+            abort();
+        facts.sender = facts.recipient =
+            (struct restriction_address){&address, address.text, address.domain};
+        restriction_run_init(&run, conf, &facts, &ops, NULL);
+        restriction_run_add(&run, stage, list, NULL);
+        if (!restriction_run_go(&run))
+            abort();
+        restriction_run_end(&run);
+    }
+    free(error);
+    free(text);
+    return 0;
+}

@@ -1,0 +1,366 @@
+/* Restriction lists: their text, the order of verdicts, waiting, and each restriction both ways. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/base/buf.h"
+#include "gateway/smtp/restriction.h"
+
+/* A small world: what the directory and DNS answer, and how often DNS was asked. */
+static struct world {
+    struct conf *conf;
+    struct restriction_facts facts;
+    struct smtp_address sender, recipient;
+    struct {
+        const char *name;
+        uint16_t type;
+        struct restriction_dns answer;
+        bool asked, known;
+    } dns[4];
+    unsigned waits;
+} w;
+
+static enum answer world_domain(void *arg, const char *domain)
+{
+    (void)arg;
+    if (strcmp(domain, "unknown.example") == 0)
+        return ANSWER_UNKNOWN;
+    return strcmp(domain, "ours.example") == 0 ? ANSWER_FOUND : ANSWER_ABSENT;
+}
+
+static enum answer world_listed(void *arg, const char *address)
+{
+    (void)arg;
+    if (strncmp(address, "lost@", 5) == 0)
+        return ANSWER_UNKNOWN;
+    return strncmp(address, "nobody@", 7) == 0 ? ANSWER_ABSENT : ANSWER_FOUND;
+}
+
+/* The first question for a name waits, as it does in life. */
+static bool world_dns(void *arg, const char *name, uint16_t type, struct restriction_dns *out)
+{
+    (void)arg;
+    for (size_t i = 0; i < 4; i++) {
+        if (w.dns[i].name == NULL || w.dns[i].type != type || strcmp(w.dns[i].name, name) != 0)
+            continue;
+        *out = w.dns[i].answer;
+        if (w.dns[i].asked)
+            return true;
+        w.dns[i].asked = true;
+        w.waits++;
+        return false;
+    }
+    *out = (struct restriction_dns){.status = DNS_NODATA};
+    return true;
+}
+
+static const struct restriction_ops world_ops = {world_domain, world_listed, world_dns};
+
+static void set_address(struct smtp_address *a, struct restriction_address *f, const char *text)
+{
+    const char *at = strrchr(text, '@');
+
+    *a = (struct smtp_address){
+        .text = text, .domain = at != NULL ? at + 1 : "", .literal = at != NULL && at[1] == '['};
+    *f = (struct restriction_address){a, text, a->domain};
+}
+
+static void world(const char *sender, const char *recipient)
+{
+    struct conf *conf = w.conf;
+
+    memset(&w, 0, sizeof(w));
+    w.conf = conf;
+    w.facts.id = "test";
+    w.facts.helo = "client.example";
+    netaddr_parse(&w.facts.client, "192.0.2.1");
+    if (sender != NULL)
+        set_address(&w.sender, &w.facts.sender, sender);
+    if (recipient != NULL)
+        set_address(&w.recipient, &w.facts.recipient, recipient);
+}
+
+static struct restriction_result run_lists(size_t n, const enum restriction_stage *stages,
+                                           const char *const *texts, bool *relay)
+{
+    struct restriction_run run;
+    char *error = NULL;
+
+    restriction_run_init(&run, w.conf, &w.facts, &world_ops, NULL);
+    for (size_t i = 0; i < n; i++) {
+        struct restriction_list *l = restriction_compile(texts[i], stages[i], &error);
+        if (l == NULL)
+            fail_msg("%s: %s", texts[i], error);
+        restriction_run_add(&run, stages[i], l, "cn=policy");
+    }
+    for (int i = 0; !restriction_run_go(&run); i++)
+        assert_true(i < 20);
+    struct restriction_result r = run.result;
+    if (relay != NULL)
+        *relay = run.relay_permitted;
+    restriction_run_end(&run);
+    return r;
+}
+
+/* The code that one list leads to; 0 where it lets pass. */
+static unsigned code(enum restriction_stage stage, const char *text)
+{
+    struct restriction_result r = run_lists(1, &stage, &text, NULL);
+
+    return r.verdict == VERDICT_DUNNO || r.verdict == VERDICT_PERMIT ? 0 : r.code;
+}
+
+static void test_text(void **state)
+{
+    char *error = NULL;
+    struct restriction_list *l;
+
+    (void)state;
+    l = restriction_compile(" permit_mynetworks,\n\treject_unauth_destination ,, permit",
+                            STAGE_RELAY, &error);
+    assert_int_equal(restriction_list_len(l), 3);
+    restriction_list_unref(&l);
+    l = restriction_compile("", STAGE_RELAY, &error);
+    assert_int_equal(restriction_list_len(l), 0);
+    restriction_list_unref(&l);
+    static const char *const wrong[] = {"permit no_such_thing", "warn_if_reject",
+                                        "permit, warn_if_reject,"};
+    for (size_t i = 0; i < 3; i++) {
+        assert_null(restriction_compile(wrong[i], STAGE_RELAY, &error));
+        assert_non_null(error);
+        free(error);
+        error = NULL;
+    }
+    assert_null(restriction_compile("reject_unauth_destination", STAGE_DATA, &error));
+    free(error);
+    error = NULL;
+    struct buf many = {0};
+    for (int i = 0; i < RESTRICTION_ITEMS_MAX + 1; i++)
+        buf_append_str(&many, "permit ");
+    assert_null(restriction_compile(buf_str(&many), STAGE_RELAY, &error));
+    free(error);
+    buf_free(&many);
+}
+
+static void test_cache(void **state)
+{
+    char *error = NULL;
+    struct restriction_cache *cache = restriction_cache_new();
+
+    (void)state;
+    struct restriction_list *a = restriction_cache_get(cache, "permit", STAGE_RELAY, &error);
+    struct restriction_list *b = restriction_cache_get(cache, "permit", STAGE_RELAY, &error);
+    struct restriction_list *c = restriction_cache_get(cache, "permit", STAGE_DATA, &error);
+    assert_ptr_equal(a, b);
+    assert_ptr_not_equal(a, c);
+    for (int i = 0; i < 2000; i++) {
+        char text[64];
+        snprintf(text, sizeof(text), "permit%*s", i % 50 + 1, " ");
+        struct restriction_list *l =
+            restriction_cache_get(cache, text, (enum restriction_stage)(i % STAGE_COUNT), &error);
+        restriction_list_unref(&l);
+    }
+    assert_int_equal(restriction_list_len(a), 1);
+    restriction_list_unref(&a);
+    restriction_list_unref(&b);
+    restriction_list_unref(&c);
+    restriction_cache_free(&cache);
+}
+
+static void test_order(void **state)
+{
+    static const enum restriction_stage stages[] = {STAGE_SENDER, STAGE_RELAY, STAGE_RECIPIENT};
+    bool relay;
+
+    (void)state;
+    world("a@b.example", "x@other.example");
+    const char *const lists[] = {"permit", "permit", "reject"};
+    struct restriction_result r = run_lists(3, stages, lists, &relay);
+    assert_int_equal(r.verdict, VERDICT_REJECT);
+    assert_int_equal(r.code, 554);
+    assert_string_equal(r.status, "5.7.1");
+    assert_string_equal(r.text, "<x@other.example>: Recipient address rejected: Access denied");
+    assert_string_equal(r.restriction, "reject");
+    assert_string_equal(r.dn, "cn=policy");
+    assert_true(relay);
+    const char *const first[] = {"reject", "permit", "permit"};
+    r = run_lists(3, stages, first, &relay);
+    assert_string_equal(r.text, "<a@b.example>: Sender address rejected: Access denied");
+    assert_false(relay);
+    const char *const none[] = {"permit", "permit_mynetworks", "permit"};
+    r = run_lists(3, stages, none, &relay);
+    assert_int_equal(r.verdict, VERDICT_DUNNO);
+    assert_false(relay);
+    assert_int_equal(code(STAGE_RECIPIENT, "warn_if_reject reject, permit, reject"), 0);
+    assert_int_equal(code(STAGE_RECIPIENT, "warn_if_reject reject, defer"), 450);
+}
+
+static void test_session_restrictions(void **state)
+{
+    (void)state;
+    world("a@b.example", "x@ours.example");
+    assert_int_equal(code(STAGE_CLIENT, "permit_mynetworks, reject"), 554);
+    w.facts.trusted = true;
+    assert_int_equal(code(STAGE_CLIENT, "permit_mynetworks, reject"), 0);
+    assert_int_equal(code(STAGE_CLIENT, "permit_sasl_authenticated, reject"), 554);
+    w.facts.login = "alice";
+    assert_int_equal(code(STAGE_CLIENT, "permit_sasl_authenticated, reject"), 0);
+    assert_int_equal(code(STAGE_CLIENT, "reject_plaintext_session"), 450);
+    w.facts.tls = true;
+    assert_int_equal(code(STAGE_CLIENT, "reject_plaintext_session"), 0);
+    assert_int_equal(code(STAGE_DATA, "reject_unauth_pipelining"), 0);
+    w.facts.early_input = true;
+    assert_int_equal(code(STAGE_DATA, "reject_unauth_pipelining"), 503);
+    assert_int_equal(code(STAGE_DATA, "reject_multi_recipient_bounce"), 0);
+    world("", "x@ours.example");
+    w.facts.recipient_count = 1;
+    assert_int_equal(code(STAGE_DATA, "reject_multi_recipient_bounce"), 0);
+    assert_int_equal(code(STAGE_RECIPIENT, "reject_multi_recipient_bounce"), 550);
+    w.facts.recipient_count = 2;
+    assert_int_equal(code(STAGE_DATA, "reject_multi_recipient_bounce"), 550);
+}
+
+static void test_helo(void **state)
+{
+    static const struct {
+        const char *helo;
+        unsigned invalid, non_fqdn;
+    } cases[] = {{"mx.example.org", 0, 0}, {"localhost", 0, 504}, {"[192.0.2.1]", 0, 0},
+                 {"192.0.2.1", 501, 504},  {"a..b", 501, 504},    {"[192.0.2.1", 501, 504}};
+
+    (void)state;
+    world(NULL, NULL);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        w.facts.helo = cases[i].helo;
+        assert_int_equal(code(STAGE_HELO, "reject_invalid_hostname"), cases[i].invalid);
+        assert_int_equal(code(STAGE_HELO, "reject_non_fqdn_helo_hostname"), cases[i].non_fqdn);
+    }
+}
+
+static void test_destination(void **state)
+{
+    static const struct {
+        const char *recipient;
+        unsigned reject, defer, permit;
+    } cases[] = {{"x@ours.example", 0, 0, 0},
+                 {"x@other.example", 554, 454, 450},
+                 {"x@unknown.example", 451, 451, 451},
+                 {"x@[192.0.2.1]", 554, 454, 450}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        world("a@b.example", cases[i].recipient);
+        assert_int_equal(code(STAGE_RELAY, "reject_unauth_destination"), cases[i].reject);
+        assert_int_equal(code(STAGE_RELAY, "check_relay_domains"), cases[i].reject);
+        assert_int_equal(code(STAGE_RELAY, "defer_unauth_destination"), cases[i].defer);
+        assert_int_equal(code(STAGE_RELAY, "permit_auth_destination, defer"), cases[i].permit);
+    }
+}
+
+static void test_form_and_existence(void **state)
+{
+    (void)state;
+    world("a@b", "x@ours.example");
+    assert_int_equal(code(STAGE_SENDER, "reject_non_fqdn_sender"), 504);
+    assert_int_equal(code(STAGE_RECIPIENT, "reject_non_fqdn_recipient"), 0);
+    world("", "x@ours");
+    assert_int_equal(code(STAGE_SENDER, "reject_non_fqdn_sender"), 0);
+    assert_int_equal(code(STAGE_RECIPIENT, "reject_non_fqdn_recipient"), 504);
+    world("nobody@ours.example", "Postmaster");
+    assert_int_equal(code(STAGE_RECIPIENT, "reject_non_fqdn_recipient"), 0);
+    assert_int_equal(code(STAGE_SENDER, "reject_unlisted_sender"), 550);
+    world("lost@ours.example", "nobody@ours.example");
+    assert_int_equal(code(STAGE_SENDER, "reject_unlisted_sender"), 451);
+    assert_int_equal(code(STAGE_RECIPIENT, "reject_unlisted_recipient"), 550);
+    world("a@b.example", "lost@ours.example");
+    assert_int_equal(code(STAGE_RECIPIENT, "reject_unlisted_recipient"), 451);
+    world("a@b.example", "x@ours.example");
+    assert_int_equal(code(STAGE_RECIPIENT, "reject_unlisted_recipient"), 0);
+    assert_int_equal(code(STAGE_SENDER, "reject_unlisted_sender"), 0);
+}
+
+static void test_dns(void **state)
+{
+    static const struct {
+        enum dns_status mx, a;
+        bool null_mx;
+        unsigned sender;
+        const char *status;
+        unsigned waits;
+    } cases[] = {
+        {DNS_FOUND, DNS_UNKNOWN, false, 0, NULL, 1},
+        {DNS_FOUND, DNS_UNKNOWN, true, 550, "5.7.27", 1},
+        {DNS_NXDOMAIN, DNS_UNKNOWN, false, 450, "4.1.8", 1},
+        {DNS_NODATA, DNS_FOUND, false, 0, NULL, 2},
+        {DNS_NODATA, DNS_NODATA, false, 450, "4.1.8", 2},
+        {DNS_NODATA, DNS_UNKNOWN, false, 450, "4.1.8", 2},
+        {DNS_UNKNOWN, DNS_FOUND, false, 450, "4.1.8", 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        world("a@b.example", "x@ours.example");
+        w.dns[0].name = w.dns[1].name = "b.example";
+        w.dns[0].type = DNS_TYPE_MX;
+        w.dns[1].type = DNS_TYPE_A;
+        w.dns[0].answer =
+            (struct restriction_dns){.status = cases[i].mx, .null_mx = cases[i].null_mx};
+        w.dns[1].answer.status = cases[i].a;
+        const char *text = "reject_unknown_sender_domain";
+        const enum restriction_stage stage = STAGE_SENDER;
+        struct restriction_result r = run_lists(1, &stage, &text, NULL);
+        assert_int_equal(r.verdict == VERDICT_DUNNO ? 0 : r.code, cases[i].sender);
+        if (cases[i].status != NULL)
+            assert_string_equal(r.status, cases[i].status);
+        assert_int_equal(w.waits, cases[i].waits);
+    }
+    /* Temporary trouble defers only what nothing else refuses. */
+    world("a@b.example", "x@ours.example");
+    w.dns[0].name = "b.example";
+    w.dns[0].type = DNS_TYPE_MX;
+    w.dns[0].answer.status = DNS_UNKNOWN;
+    assert_int_equal(code(STAGE_SENDER, "reject_unknown_sender_domain, reject"), 554);
+    assert_int_equal(code(STAGE_SENDER, "reject_unknown_sender_domain, permit"), 450);
+    assert_int_equal(code(STAGE_SENDER, "warn_if_reject reject_unknown_sender_domain"), 0);
+    world("a@ours.example", "x@ours.example");
+    assert_int_equal(code(STAGE_SENDER, "reject_unknown_sender_domain"), 0);
+    world("", "x@none.example");
+    assert_int_equal(code(STAGE_SENDER, "reject_unknown_sender_domain"), 0);
+    assert_int_equal(code(STAGE_RECIPIENT, "reject_unknown_recipient_domain"), 450);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    w.conf = conf_defaults();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    conf_free(&w.conf);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_session_restrictions),
+        cmocka_unit_test(test_helo),
+        cmocka_unit_test(test_destination),
+        cmocka_unit_test(test_form_and_existence),
+        cmocka_unit_test(test_dns),
+    };
+    return cmocka_run_group_tests_name("restriction", tests, setup, teardown);
+}
