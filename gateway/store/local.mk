@@ -7,3 +7,23 @@ tests_unit_test_store_names_SOURCES = tests/unit/test_store_names.c
 tests_unit_test_store_names_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_store_names_LDADD = gateway/store/libstore_names.a $(BASE_LIBS) $(UNIT_LIBS)
 endif
+
+# Mailboxes, for dirigo-mailbox alone; users link $(STORE_LIBS) before the event layer.
+noinst_LIBRARIES += gateway/store/libstore.a
+gateway_store_libstore_a_SOURCES = \
+	%D%/append.c \
+	%D%/change.c \
+	%D%/copy.c \
+	%D%/folders.c \
+	%D%/index.c %D%/index.h \
+	%D%/mailbox.h \
+	%D%/maildir.c %D%/maildir.h \
+	%D%/private.h \
+	%D%/read.c \
+	%D%/store.c \
+	%D%/sync.c \
+	%D%/utf7.c %D%/utf7.h \
+	%D%/view.c \
+	%D%/watch.c
+gateway_store_libstore_a_CPPFLAGS = $(AM_CPPFLAGS) $(LMDB_CFLAGS)
+STORE_LIBS = gateway/store/libstore.a gateway/store/libstore_names.a $(LMDB_LIBS)
