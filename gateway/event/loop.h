@@ -13,6 +13,7 @@ struct loop;
 struct event_base;
 
 struct loop *loop_new(void);
+/* Runs what was posted and not yet run, so that nothing given to loop_post is forgotten. */
 void loop_free(struct loop **loop);
 /* Runs until loop_stop. */
 void loop_run(struct loop *loop);
