@@ -220,6 +220,15 @@ static void check_rest(struct check *c)
     check_zones(c, "resolver_forward_zones", &conf->resolver_forward_zones);
     check_zones(c, "resolver_stub_zones", &conf->resolver_stub_zones);
 
+    /* Unix sockets are named in 107 characters. */
+    if (strlen(conf->run_directory) + strlen("/mailbox-63.sock") > 107)
+        check_fault(c, "run_directory",
+                    "is too long for the sockets in it; choose a path of at most 91 characters");
+    if (conf->embedded_directory && strlen(conf->state_directory) + strlen("/slapd/ldapi") > 107)
+        check_fault(c, "state_directory",
+                    "is too long for the embedded directory's socket; choose a path of at most 95 "
+                    "characters");
+
     const char *const folders[][2] = {
         {"state_directory", conf->state_directory},
         {"run_directory", conf->run_directory},

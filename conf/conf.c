@@ -1,5 +1,6 @@
 #include "conf/conf.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -165,11 +166,35 @@ static const char *conf_reference(const char *name, void *arg, struct buf *why)
     return conf_expanded(l, i);
 }
 
+void conf_put_embedded_url(const char *state_directory, struct buf *out)
+{
+    const char *parts[] = {state_directory, "/slapd/ldapi"};
+    buf_append_str(out, "ldapi://");
+    for (size_t i = 0; i < 2; i++) {
+        for (const unsigned char *c = (const unsigned char *)parts[i]; *c != '\0'; c++) {
+            if (isalnum(*c) || strchr("._-", *c) != NULL)
+                buf_append_byte(out, *c);
+            else
+                buf_printf(out, "%%%02X", *c);
+        }
+    }
+}
+
 /* The computed defaults: what parameters.def cannot say in a text. */
 static char *conf_computed(struct conf_loading *l, int i)
 {
     if (i == CONF_AT_myhostname)
         return conf_machine_name();
+    bool embedded = false;
+    struct buf why = {0};
+    if (i == CONF_AT_server_host)
+        conf_value_bool(&embedded, conf_expanded(l, CONF_AT_embedded_directory), &why);
+    buf_free(&why);
+    if (embedded) {
+        struct buf url = {0};
+        conf_put_embedded_url(conf_expanded(l, CONF_AT_state_directory), &url);
+        return buf_steal_str(&url);
+    }
     if (i == CONF_AT_mydomain && !l->full->expanding[CONF_AT_myhostname]) {
         const char *dot = strchr(conf_expanded(l, CONF_AT_myhostname), '.');
         return mem_strdup(dot == NULL || dot[1] == '\0' ? "localdomain" : dot + 1);

@@ -81,6 +81,10 @@ const char *conf_text(const struct conf *conf, const char *name);
 /* Where it came from: "default", "command line", "FILE:LINE", or in a process "dirigod". */
 const char *conf_origin(const struct conf *conf, const char *name);
 
+/* Appends the ldapi URI of the embedded directory: the default of server_host with
+ * embedded_directory. */
+void conf_put_embedded_url(const char *state_directory, struct buf *out);
+
 /* For the control channel: appends name NUL value NUL pairs that a process with these rights may
  * see, and back. */
 void conf_encode(const struct conf *conf, bool directory, struct buf *out);

@@ -89,7 +89,7 @@ static void value_list(struct conf_list *list, const char *text)
         list->v[list->n++] = mem_strndup(token, len);
 }
 
-static int value_bool(bool *field, const char *text, struct buf *why)
+int conf_value_bool(bool *field, const char *text, struct buf *why)
 {
     static const char *const yes[] = {"yes", "true", "on", NULL};
     static const char *const no[] = {"no", "false", "off", NULL};
@@ -150,7 +150,7 @@ int conf_value_parse(struct conf *conf, const struct conf_desc *desc, const char
         value_list(field, text);
         return why->len > 0 ? -1 : 0;
     case CONF_TYPE_BOOL:
-        return value_bool(field, text, why);
+        return conf_value_bool(field, text, why);
     case CONF_TYPE_ENUM:
         *(const char **)field = text;
         return value_enum(field, desc->words, text, why);

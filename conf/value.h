@@ -35,6 +35,7 @@ struct conf_desc {
  */
 int conf_value_parse(struct conf *conf, const struct conf_desc *desc, const char *text,
                      struct buf *why);
+int conf_value_bool(bool *field, const char *text, struct buf *why);
 void conf_value_free(struct conf *conf, const struct conf_desc *desc);
 
 /* The file a configuration was read from, for messages about what is not set in it. */

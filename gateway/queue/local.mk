@@ -3,9 +3,12 @@ gateway_queue_libqueue_client_a_SOURCES = %D%/client.c %D%/client.h %D%/protocol
 
 # What dirigo-queue does without knowing that it is a process; tests link it.
 gateway_queue_libqueue_a_SOURCES = \
+	%D%/deliver.c %D%/deliver.h \
 	%D%/envelope.c %D%/envelope.h \
 	%D%/journal.c %D%/journal_record.c %D%/journal.h \
-	%D%/schedule.c %D%/schedule.h
+	%D%/replay.c %D%/replay.h \
+	%D%/schedule.c %D%/schedule.h \
+	%D%/spool.c %D%/spool.h
 
 if TESTS_ENABLED
 check_PROGRAMS += tests/unit/test_journal
@@ -20,4 +23,8 @@ check_PROGRAMS += tests/unit/test_schedule
 tests_unit_test_schedule_SOURCES = tests/unit/test_schedule.c
 tests_unit_test_schedule_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_schedule_LDADD = gateway/queue/libqueue.a $(BASE_LIBS) $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_replay
+tests_unit_test_replay_SOURCES = tests/unit/test_replay.c
+tests_unit_test_replay_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_replay_LDADD = gateway/queue/libqueue.a gateway/store/libstore_names.a $(BASE_LIBS) $(UNIT_LIBS)
 endif

@@ -2,3 +2,17 @@ noinst_LIBRARIES += gateway/resolver/libresolver_client.a
 gateway_resolver_libresolver_client_a_SOURCES = %D%/client.c %D%/client.h %D%/protocol.h
 # Before $(IPC_LIBS) and $(PROTO_LIBS).
 RESOLVER_CLIENT_LIBS = gateway/resolver/libresolver_client.a
+
+noinst_LIBRARIES += gateway/resolver/libresolver.a
+gateway_resolver_libresolver_a_SOURCES = \
+	%D%/server.c %D%/server.h \
+	%D%/settings.c %D%/settings.h
+gateway_resolver_libresolver_a_CFLAGS = $(AM_CFLAGS) $(UNBOUND_CFLAGS)
+
+if TESTS_ENABLED
+check_PROGRAMS += tests/unit/test_resolver_settings
+tests_unit_test_resolver_settings_SOURCES = tests/unit/test_resolver_settings.c
+tests_unit_test_resolver_settings_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_resolver_settings_LDADD = gateway/resolver/libresolver.a \
+	$(CONF_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+endif

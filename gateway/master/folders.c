@@ -1,0 +1,177 @@
+/* Users, folders and the pid file: what needs root before anything runs. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "gateway/base/mem.h"
+#include "gateway/master/master.h"
+
+static int owner_lookup(struct owner *out, const char *parameter, const char *user,
+                        struct buf *errors)
+{
+    const struct passwd *pw = getpwnam(user);
+    if (pw == NULL) {
+        buf_printf(errors,
+                   "%s: there is no user %s; make it, e.g. with systemd-sysusers and "
+                   "dirigo.sysusers\n",
+                   parameter, user);
+        return -1;
+    }
+    *out = (struct owner){pw->pw_uid, pw->pw_gid};
+    return 0;
+}
+
+int owners_lookup(struct owners *out, const struct conf *conf, struct buf *errors)
+{
+    out->root = geteuid() == 0;
+    out->dirigo = out->directory = out->mail = (struct owner){geteuid(), getegid()};
+    if (!out->root)
+        return 0;
+    int rc = owner_lookup(&out->dirigo, "dirigo_user", conf->dirigo_user, errors);
+    rc |= owner_lookup(&out->directory, "directory_user", conf->directory_user, errors);
+    rc |= owner_lookup(&out->mail, "mail_user", conf->mail_user, errors);
+    return rc;
+}
+
+static int folder_fault(const char *path, const char *what, struct buf *errors)
+{
+    buf_printf(errors, "%s: %s: %s; make the folder, or choose another one\n", path, what,
+               strerror(errno));
+    return -1;
+}
+
+/* Whether the owner may pass through every folder above path; the process will run as the owner. */
+static int folder_reachable(const char *path, const struct owner *owner, struct buf *errors)
+{
+    char *copy = mem_strdup(path);
+    int rc = 0;
+    for (char *slash = strchr(copy + 1, '/'); slash != NULL && rc == 0;
+         slash = strchr(slash + 1, '/')) {
+        struct stat st;
+        *slash = '\0';
+        if (stat(copy, &st) == 0) {
+            mode_t need = st.st_uid == owner->uid   ? S_IXUSR
+                          : st.st_gid == owner->gid ? S_IXGRP
+                                                    : S_IXOTH;
+            if (owner->uid != 0 && (st.st_mode & need) == 0) {
+                buf_printf(errors,
+                           "%s: the user with id %u may not pass through %s; open it with chmod "
+                           "o+x, or choose another folder\n",
+                           path, (unsigned)owner->uid, copy);
+                rc = -1;
+            }
+        }
+        *slash = '/';
+    }
+    free(copy);
+    return rc;
+}
+
+/* The folders above path, as far as they are missing. */
+static int folder_make_parents(const char *path, struct buf *errors)
+{
+    char *copy = mem_strdup(path);
+    int rc = 0;
+    for (char *slash = strchr(copy + 1, '/'); slash != NULL && rc == 0;
+         slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(copy, 0755) < 0 && errno != EEXIST)
+            rc = folder_fault(copy, "cannot be made", errors);
+        *slash = '/';
+    }
+    free(copy);
+    return rc;
+}
+
+int folder_make(const char *path, mode_t mode, const struct owners *owners,
+                const struct owner *owner, struct buf *errors)
+{
+    struct stat st;
+    int rc = -1;
+    if (folder_make_parents(path, errors) < 0)
+        return -1;
+    if (mkdir(path, mode) < 0 && errno != EEXIST)
+        return folder_fault(path, "cannot be made", errors);
+    /* By descriptor, so that nobody exchanges the folder for a link between the steps. */
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        folder_fault(path, "is not a usable folder", errors);
+    else if (owners->root && (st.st_uid != owner->uid || st.st_gid != owner->gid) &&
+             fchown(fd, owner->uid, owner->gid) < 0)
+        folder_fault(path, "cannot be given to its user", errors);
+    else if (!owners->root && st.st_uid != geteuid() && access(path, W_OK) < 0)
+        folder_fault(path, "is not writable", errors);
+    else if (st.st_uid == geteuid() || owners->root)
+        rc = (st.st_mode & 07777) == mode || fchmod(fd, mode) == 0
+                 ? 0
+                 : folder_fault(path, "cannot get its mode", errors);
+    else
+        rc = 0;
+    if (fd >= 0)
+        close(fd);
+    return rc == 0 && owners->root ? folder_reachable(path, owner, errors) : rc;
+}
+
+int folders_make(const struct conf *conf, const struct owners *owners, struct buf *errors)
+{
+    const struct owner starter = {geteuid(), getegid()};
+    const struct {
+        const char *base, *name;
+        mode_t mode;
+        const struct owner *owner;
+    } folders[] = {
+        {conf->state_directory, "", 0755, &starter},
+        {conf->state_directory, "/replica", 0750, &owners->directory},
+        {conf->state_directory, "/secrets", 0700, &owners->directory},
+        {conf->mail_directory, "", 0700, &owners->mail},
+        {conf->run_directory, "", 0755, &starter},
+    };
+    for (size_t i = 0; i < sizeof(folders) / sizeof(*folders); i++) {
+        char *path = mem_printf("%s%s", folders[i].base, folders[i].name);
+        int rc = folder_make(path, folders[i].mode, owners, folders[i].owner, errors);
+        free(path);
+        if (rc < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int pid_lock(const struct conf *conf, int *fd, struct buf *errors)
+{
+    char *path = mem_printf("%s/dirigod.pid", conf->run_directory);
+    char pid[16] = "";
+    int rc = -1;
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (*fd < 0) {
+        buf_printf(errors, "%s: cannot be made: %s; set run_directory to a folder of its own\n",
+                   path, strerror(errno));
+    } else if (flock(*fd, LOCK_EX | LOCK_NB) < 0) {
+        if (read(*fd, pid, sizeof(pid) - 1) < 0)
+            pid[0] = '\0';
+        pid[strcspn(pid, "\n")] = '\0';
+        buf_printf(errors,
+                   "%s: dirigod runs already (process %s); stop it with dirigo stop, or give this "
+                   "one a run_directory of its own\n",
+                   path, pid);
+        close(*fd);
+        *fd = -1;
+    } else {
+        rc = 0;
+    }
+    free(path);
+    return rc;
+}
+
+void pid_write(int fd)
+{
+    char text[16];
+    int n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+    if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) != n)
+        log_warning("the pid file cannot be written", LOG_ERRNO(errno));
+}

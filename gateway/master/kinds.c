@@ -1,0 +1,95 @@
+/* The one table of the processes that dirigod starts. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gateway/base/str.h"
+#include "gateway/master/master.h"
+
+static const char *const kinds_smtp[] = {"smtp", "submission", "submissions", "lmtp", NULL};
+static const char *const kinds_imap[] = {"imap", "imaps", NULL};
+static const char *const kinds_pop3[] = {"pop3", "pop3s", NULL};
+
+const struct kind kinds[] = {
+    {.name = "slapd", .stage = STAGE_EMBEDDED, .exec = embedded_exec, .ready = embedded_ready},
+    {.name = "dirigo-directory",
+     .stage = STAGE_DIRECTORY,
+     .flags = KIND_SECRETS,
+     .socket = "directory"},
+    {.name = "dirigo-auth", .stage = STAGE_SERVICES, .socket = "auth"},
+    {.name = "dirigo-resolver", .stage = STAGE_SERVICES, .socket = "resolver"},
+    {.name = "dirigo-queue", .stage = STAGE_SERVICES, .flags = KIND_KEEP, .socket = "queue"},
+    {.name = "dirigo-relay", .stage = STAGE_SESSIONS, .flags = KIND_MANY | KIND_KEEP},
+    {.name = "dirigo-mailbox",
+     .stage = STAGE_SESSIONS,
+     .flags = KIND_MANY | KIND_KEEP,
+     .socket = "mailbox"},
+    {.name = "dirigo-smtpd", .stage = STAGE_SESSIONS, .flags = KIND_MANY, .protocols = kinds_smtp},
+    {.name = "dirigo-imapd", .stage = STAGE_SESSIONS, .flags = KIND_MANY, .protocols = kinds_imap},
+    {.name = "dirigo-pop3d", .stage = STAGE_SESSIONS, .flags = KIND_MANY, .protocols = kinds_pop3},
+};
+const size_t kinds_count = sizeof(kinds) / sizeof(*kinds);
+
+bool kind_serves(const struct kind *kind, const char *protocol)
+{
+    for (size_t i = 0; kind->protocols != NULL && kind->protocols[i] != NULL; i++) {
+        if (str_ieq(kind->protocols[i], protocol))
+            return true;
+    }
+    return false;
+}
+
+unsigned kind_count(const struct kind *kind, const struct conf *conf)
+{
+    if (kind->stage == STAGE_EMBEDDED)
+        return conf->embedded_directory ? 1 : 0;
+    bool on = kind->protocols == NULL;
+    for (size_t i = 0; i < conf->protocols.n && !on; i++)
+        on = kind_serves(kind, conf->protocols.v[i]);
+    if (!on)
+        return 0;
+    if (!(kind->flags & KIND_MANY))
+        return 1;
+    if (conf->service_processes > 0)
+        return (unsigned)conf->service_processes;
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    return processors < 1 ? 1 : processors > 64 ? 64 : (unsigned)processors;
+}
+
+int kinds_check(const struct conf *conf, struct buf *errors)
+{
+    int rc = 0;
+    for (size_t i = 0; i < kinds_count; i++) {
+        if (kinds[i].exec != NULL || kind_count(&kinds[i], conf) == 0)
+            continue;
+        char path[4096];
+        snprintf(path, sizeof(path), "%s/%s", conf->daemon_directory, kinds[i].name);
+        if (access(path, X_OK) == 0)
+            continue;
+        buf_printf(errors,
+                   "daemon_directory: %s cannot be executed: %s; set it to where Dirigo's programs "
+                   "are\n",
+                   path, strerror(errno));
+        rc = -1;
+    }
+    return rc;
+}
+
+int64_t protocol_port(const struct conf *conf, const char *protocol)
+{
+    const struct {
+        const char *protocol;
+        int64_t port;
+    } ports[] = {
+        {"smtp", conf->port_smtp}, {"submission", conf->port_submission},
+        {"lmtp", conf->port_lmtp}, {"submissions", conf->port_submissions},
+        {"imap", conf->port_imap}, {"imaps", conf->port_imaps},
+        {"pop3", conf->port_pop3}, {"pop3s", conf->port_pop3s},
+    };
+    for (size_t i = 0; i < sizeof(ports) / sizeof(*ports); i++) {
+        if (str_ieq(ports[i].protocol, protocol))
+            return ports[i].port;
+    }
+    return 0;
+}
