@@ -20,7 +20,10 @@ enum {
      * it takes at one time; a later one replaces the number. All addresses of a job have one next
      * hop:
      * "[host]" where the directory names the host (no MX lookup), else the domain of the addresses
-     * (relayhost, or its MX). DONE names the outcomes in the order of the job's addresses. The jobs
+     * (relayhost, or its MX). DONE names the outcomes in the order of the job's addresses: remote
+     * host "name[address]:port", or "" where the relay decided by itself; text "[NNN ]X.Y.Z words"
+     * (NNN where the remote host said it; the class of X.Y.Z is that of the status), one bounded
+     * line of printable ASCII. The jobs
      * of a relay that goes away are tried again.
      */
     QUEUE_MSG_RELAY_READY, /* event: u32 slots */
