@@ -43,6 +43,9 @@ struct command {
 
 extern const struct command command_config;
 extern const struct command command_help;
+extern const struct command command_reload;
+extern const struct command command_status;
+extern const struct command command_stop;
 
 /* Every command, ended by NULL. */
 extern const struct command *const commands[];

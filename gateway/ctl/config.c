@@ -8,6 +8,7 @@
 #include "conf/conf.h"
 #include "gateway/base/mem.h"
 #include "gateway/ctl/command.h"
+#include "gateway/event/tls.h"
 
 #define CONFIG_SECRET_TEXT "(secret)"
 
@@ -77,13 +78,38 @@ static int config_list(const struct command_context *ctx, const struct conf *con
     return command_print(&out);
 }
 
+/* Loads a pair as the front ends do; dirigod itself links no TLS, and hears of a mismatch from
+ * them. */
+static void config_check_pair(const struct conf *conf, const char *parameter, const char *cert,
+                              const char *key, struct buf *errors)
+{
+    char *error = NULL;
+    struct tls_context *tls = tls_server_new(cert, key, &error);
+    if (tls == NULL)
+        buf_printf(
+            errors,
+            "%s: %s: %s; give the certificate chain and the private key that belongs to it\n",
+            conf_origin(conf, parameter), parameter, error);
+    free(error);
+    tls_context_free(&tls);
+}
+
+static void config_check_tls(const struct conf *conf, struct buf *errors)
+{
+    config_check_pair(conf, "ssl_cert", conf->ssl_cert, conf->ssl_key, errors);
+    if (strcmp(conf->ssl_cert, conf->smtpd_tls_cert_file) != 0 ||
+        strcmp(conf->ssl_key, conf->smtpd_tls_key_file) != 0)
+        config_check_pair(conf, "smtpd_tls_cert_file", conf->smtpd_tls_cert_file,
+                          conf->smtpd_tls_key_file, errors);
+}
+
 /* What dirigod checks before it starts; as root the answer is the same as dirigod's. */
 static int config_check(const struct command_context *ctx)
 {
     struct buf errors = {0};
     struct conf *conf = conf_load(ctx->conf_path, ctx->overrides, &errors);
-    if (conf != NULL)
-        conf_check(conf, &errors);
+    if (conf != NULL && conf_check(conf, &errors) == 0)
+        config_check_tls(conf, &errors);
     int rc = errors.len == 0 ? COMMAND_OK : COMMAND_FAILED;
     if (ctx->json) {
         const char *text = buf_str(&errors);

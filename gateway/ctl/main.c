@@ -11,9 +11,7 @@
 #include "gateway/ctl/command.h"
 
 const struct command *const commands[] = {
-    &command_config,
-    &command_help,
-    NULL,
+    &command_config, &command_help, &command_reload, &command_status, &command_stop, NULL,
 };
 
 int command_usage(const struct command *command)

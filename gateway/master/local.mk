@@ -1,5 +1,5 @@
-noinst_LIBRARIES += gateway/master/libmaster.a
-gateway_master_libmaster_a_SOURCES = \
+sbin_PROGRAMS += dirigod
+dirigod_SOURCES = \
 	%D%/control.c \
 	%D%/embedded.c %D%/embedded.h %D%/embedded_ldif.c \
 	%D%/folders.c \
@@ -11,3 +11,5 @@ gateway_master_libmaster_a_SOURCES = \
 	%D%/protocol.h \
 	%D%/sockets.c \
 	%D%/supervise.c
+dirigod_LDADD = $(CONF_LIBS) $(IPC_LIBS)
+dist_man_MANS += %D%/dirigod.8

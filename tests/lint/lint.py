@@ -29,7 +29,7 @@ PUBLIC = {
     "gateway/queue": {"client.h", "protocol.h"},
     "gateway/session": {"handoff.h", "login.h"},
     "gateway/store": {"names.h", "session.h", "mailbox.h", "owner.h", "view.h", "message.h"},
-    "gateway/master": set(),
+    "gateway/master": {"protocol.h"},
     "gateway/smtp": set(),
     "gateway/relay": set(),
     "gateway/imap": {"session.h"},
