@@ -1,2 +1,20 @@
 noinst_LIBRARIES += sasl/libsasl_client.a
 sasl_libsasl_client_a_SOURCES = %D%/client.c %D%/client.h %D%/protocol.h
+
+# dirigo-auth but for its main: conversations, made-up keys, throttle.
+noinst_LIBRARIES += sasl/libsasl_server.a
+sasl_libsasl_server_a_SOURCES = \
+	%D%/conversation.c %D%/conversation.h \
+	%D%/fake.c %D%/fake.h \
+	%D%/hmac.c %D%/hmac.h \
+	%D%/throttle.c %D%/throttle.h
+sasl_libsasl_server_a_CFLAGS = $(AM_CFLAGS) $(SASL_CFLAGS)
+SASL_SERVER_LIBS = sasl/libsasl_server.a directory/libdirectory_secrets.a \
+	$(DIRECTORY_CLIENT_LIBS) $(SASL_LIBS) -lmd
+
+if TESTS_ENABLED
+check_PROGRAMS += tests/unit/test_sasl_server
+tests_unit_test_sasl_server_SOURCES = tests/unit/test_sasl_server.c
+tests_unit_test_sasl_server_CFLAGS = $(UNIT_CFLAGS) $(SASL_CFLAGS)
+tests_unit_test_sasl_server_LDADD = $(SASL_SERVER_LIBS) $(CONF_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+endif

@@ -1,0 +1,13 @@
+/* HMAC-SHA-256 (RFC 2104): a keyed hash for names that outsiders may choose. */
+#ifndef DIRIGO_SASL_HMAC_H
+#define DIRIGO_SASL_HMAC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define HMAC_LEN 32
+
+void hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
+                 uint8_t out[HMAC_LEN]);
+
+#endif
