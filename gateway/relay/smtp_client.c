@@ -74,6 +74,7 @@ struct smtp_client {
     bool secured;
     bool worn; /* not to be used again */
     struct transaction tx;
+    bool *freed; /* set while replies are read: the owner may free the client meanwhile */
 };
 
 static void enter(struct smtp_client *c, enum state state)
@@ -381,31 +382,34 @@ static void on_reply(struct smtp_client *c, const struct smtp_reply *reply)
 
 /* ---- the stream ---- */
 
+/* Reads one reply if there is one: 1, 0 where more is needed, -1 where the client may be gone. */
+static int read_reply(struct smtp_client *c, struct smtp_reply *reply)
+{
+    size_t len;
+    const void *data = stream_peek(c->stream, &len);
+
+    if (len == 0)
+        return 0;
+    stream_consume(c->stream, smtp_reply_push(&c->parser, data, len));
+    int rc = smtp_reply_next(&c->parser, reply);
+    if (rc == -1)
+        fail_words(c, "4.5.0", "the host does not speak SMTP", "");
+    return rc;
+}
+
 static void on_input(struct stream *s, void *arg)
 {
     struct smtp_client *c = arg;
     struct smtp_reply reply;
-    size_t len, taken;
-    const void *data = stream_peek(s, &len);
+    bool freed = false;
 
-    if (len == 0)
-        return;
-    taken = smtp_reply_push(&c->parser, data, len);
-    stream_consume(s, taken);
-    int rc = smtp_reply_next(&c->parser, &reply);
-    if (rc == -1) {
-        fail_words(c, "4.5.0", "the host does not speak SMTP", "");
-        return;
-    }
-    if (rc == 1) {
-        /* One reply for each call: its owner may free the client. The rest is read when the loop
-         * comes back. */
-        if (taken < len) {
-            stream_pause(s);
-            stream_resume(s);
-        }
+    (void)s;
+    c->freed = &freed;
+    /* What follows the reply to STARTTLS in clear is nobody's. */
+    while (!freed && c->state != HANDSHAKE && c->state != OVER && read_reply(c, &reply) == 1)
         on_reply(c, &reply);
-    }
+    if (!freed)
+        c->freed = NULL;
 }
 
 static void on_drained(struct stream *s, void *arg)
@@ -545,6 +549,8 @@ void smtp_client_free(struct smtp_client **c)
 {
     if (*c == NULL)
         return;
+    if ((*c)->freed != NULL)
+        *(*c)->freed = true;
     tx_clear(*c);
     timer_free(&(*c)->timer);
     stream_free(&(*c)->stream);

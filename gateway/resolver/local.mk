@@ -1,13 +1,17 @@
 noinst_LIBRARIES += gateway/resolver/libresolver_client.a
 gateway_resolver_libresolver_client_a_SOURCES = %D%/client.c %D%/client.h %D%/protocol.h
-# Before $(IPC_LIBS) and $(PROTO_LIBS).
-RESOLVER_CLIENT_LIBS = gateway/resolver/libresolver_client.a
+# Before $(IPC_LIBS).
+RESOLVER_CLIENT_LIBS = gateway/resolver/libresolver_client.a $(PROTO_LIBS)
 
 noinst_LIBRARIES += gateway/resolver/libresolver.a
 gateway_resolver_libresolver_a_SOURCES = \
 	%D%/server.c %D%/server.h \
 	%D%/settings.c %D%/settings.h
 gateway_resolver_libresolver_a_CFLAGS = $(AM_CFLAGS) $(UNBOUND_CFLAGS)
+
+pkglibexec_PROGRAMS += dirigo-resolver
+dirigo_resolver_SOURCES = %D%/main.c
+dirigo_resolver_LDADD = gateway/resolver/libresolver.a $(SERVICE_LIBS) $(IPC_LIBS) $(UNBOUND_LIBS)
 
 if TESTS_ENABLED
 check_PROGRAMS += tests/unit/test_resolver_settings
