@@ -1,6 +1,7 @@
 noinst_LIBRARIES += gateway/proto/libproto.a
 gateway_proto_libproto_a_SOURCES = \
 	%D%/dns.c %D%/dns.h \
+	%D%/header.h %D%/mime.h \
 	%D%/imap_arg.c %D%/imap_parser.c %D%/imap_parser.h \
 	%D%/smtp_address.c %D%/smtp_address.h \
 	%D%/smtp_command.c %D%/smtp_command.h \
