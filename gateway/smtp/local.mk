@@ -6,6 +6,21 @@ gateway_smtp_librestriction_a_SOURCES = \
 	%D%/restriction_table.c
 RESTRICTION_LIBS = gateway/smtp/librestriction.a
 
+noinst_LIBRARIES += gateway/smtp/libsmtpd.a
+gateway_smtp_libsmtpd_a_SOURCES = \
+	%D%/cmd_auth.c \
+	%D%/cmd_data.c \
+	%D%/cmd_mail.c \
+	%D%/cmd_rcpt.c \
+	%D%/command.c \
+	%D%/evaluate.c \
+	%D%/main.c \
+	%D%/message.c \
+	%D%/session.c \
+	%D%/smtpd.h \
+	%D%/trace.c \
+	%D%/transaction.c
+
 if TESTS_ENABLED
 check_PROGRAMS += tests/unit/test_restriction
 tests_unit_test_restriction_SOURCES = tests/unit/test_restriction.c

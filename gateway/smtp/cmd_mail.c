@@ -1,0 +1,147 @@
+/* MAIL (RFC 5321 section 4.1.1.2) and its parameters. */
+#include <string.h>
+
+#include "gateway/base/clock.h"
+#include "gateway/base/str.h"
+#include "gateway/smtp/smtpd.h"
+
+void command_syntax_error(struct session *s, enum smtp_syntax syntax, const char *address_status,
+                          const char *error)
+{
+    switch (syntax) {
+    case SMTP_SYNTAX_ADDRESS:
+        session_reply(s, 501, address_status, "Bad address syntax: %s", error);
+        break;
+    case SMTP_SYNTAX_NEED_UTF8:
+        session_reply(s, 553, "5.6.7", "Internationalized addresses are not offered: %s", error);
+        break;
+    default:
+        session_reply(s, 501, "5.5.4", "Syntax error: %s", error);
+        break;
+    }
+}
+
+/* ---- parameters: one function each; false after a reply ---- */
+
+static bool param_size(struct session *s, struct transaction *tx, const char *value)
+{
+    uint64_t size;
+
+    if (value == NULL || str_uint(value, strlen(value), UINT64_MAX, &size) != 0) {
+        session_reply(s, 501, "5.5.4", "SIZE needs a number");
+        return false;
+    }
+    if (size > s->d->conf->message_size_limit) {
+        session_reply(s, 552, "5.3.4", "Message size exceeds the limit");
+        return false;
+    }
+    tx->declared_size = size;
+    return true;
+}
+
+static bool param_body(struct session *s, struct transaction *tx, const char *value)
+{
+    if (value != NULL && str_ieq(value, "8BITMIME")) {
+        tx->body_8bit = true;
+    } else if (value == NULL || !str_ieq(value, "7BIT")) {
+        session_reply(s, 501, "5.5.4", "BODY is 7BIT or 8BITMIME");
+        return false;
+    }
+    return true;
+}
+
+/* RFC 4954 section 5: who vouches for the sender. It is checked and not believed. */
+static bool param_auth(struct session *s, struct transaction *tx, const char *value)
+{
+    struct buf b = {.max = SMTP_ADDRESS_MAX};
+
+    (void)tx;
+    bool good = value != NULL && smtp_xtext_decode(&b, value, strlen(value)) == 0;
+    buf_free(&b);
+    if (!good)
+        session_reply(s, 501, "5.5.4", "Malformed AUTH parameter");
+    return good;
+}
+
+static const struct {
+    const char *name;
+    bool (*take)(struct session *s, struct transaction *tx, const char *value);
+} params[] = {
+    {"SIZE", param_size},
+    {"BODY", param_body},
+    {"AUTH", param_auth},
+};
+
+static bool take_params(struct session *s, struct transaction *tx,
+                        const struct smtp_path_args *args)
+{
+    for (size_t i = 0; i < args->param_count; i++) {
+        size_t j = 0, n = sizeof(params) / sizeof(params[0]);
+        while (j < n && strcmp(params[j].name, args->params[i].name) != 0)
+            j++;
+        if (j == n) {
+            session_reply(s, 555, "5.5.4", "Unsupported parameter %.40s", args->params[i].name);
+            return false;
+        }
+        if (!params[j].take(s, tx, args->params[i].value))
+            return false;
+    }
+    return true;
+}
+
+static void mail_done(struct session *s, struct restriction_result *r)
+{
+    if (result_refuses(r)) {
+        log_info("sender refused", LOG_STR("id", s->id), LOG_STR("from", s->tx->sender.full),
+                 LOG_UINT("code", r->code), LOG_STR("reply", r->text),
+                 LOG_STR("restriction", r->restriction),
+                 LOG_STR("policy", r->dn != NULL ? r->dn : "dirigo.conf"));
+        session_reply(s, r->code, r->status, "%s", r->text);
+        transaction_end(s);
+        return;
+    }
+    session_reply(s, 250, "2.1.0", "Ok");
+}
+
+/* Submission: RFC 6409 section 4.3; a login needs TLS, or an exception that offers mechanisms. */
+static bool may_send(struct session *s)
+{
+    if (!s->flavour->submission || s->login != NULL)
+        return true;
+    if (command_mechanisms(s)[0] == '\0')
+        session_reply(s, 530, "5.7.0", "Must issue a STARTTLS command first");
+    else
+        session_reply(s, 530, "5.7.0", "Authentication required");
+    return false;
+}
+
+void command_mail(struct session *s, const char *arg, size_t len)
+{
+    struct smtp_path_args args;
+    const char *error;
+
+    if (s->tx != NULL) {
+        session_reply(s, 503, "5.5.1", "Nested MAIL command");
+        return;
+    }
+    if (!may_send(s))
+        return;
+    s->tx = transaction_new();
+    enum smtp_syntax syntax = smtp_path_args_parse(arg, len, "FROM", s->tx->arena, &args, &error);
+    if (syntax != SMTP_SYNTAX_OK) {
+        command_syntax_error(s, syntax, "5.1.7", error);
+        goto fail;
+    }
+    if (!take_params(s, s->tx, &args))
+        goto fail;
+    s->tx->sender_given = args.address;
+    transaction_address(s->d, &s->tx->sender_given, s->tx->arena, &s->tx->sender);
+    s->tx->begun = clock_now_ms();
+    if (s->d->conf->smtpd_delay_reject || s->flavour->submission)
+        session_reply(s, 250, "2.1.0", "Ok");
+    else
+        evaluate(s, 1u << STAGE_SENDER, NULL, mail_done);
+    return;
+fail:
+    transaction_end(s);
+}

@@ -1,0 +1,188 @@
+/* The process: what it opens, its listeners, its end. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "gateway/base/str.h"
+#include "gateway/smtp/smtpd.h"
+
+#define REPORT_INTERVAL 2000
+/* RFC 4954 section 4: an AUTH line may have 12288 bytes. */
+#define AUTH_LINE_MAX 12288
+
+static const struct flavour flavours[] = {
+    {.protocol = "smtp"},
+    {.protocol = "submission", .submission = true},
+    {.protocol = "submissions", .submission = true, .tls_first = true},
+    {.protocol = "lmtp", .lmtp = true},
+};
+
+static int read_networks(struct smtpd *d)
+{
+    const struct conf_list *list = &d->conf->mynetworks;
+
+    d->networks = mem_zalloc((list->n + 1) * sizeof(*d->networks));
+    for (size_t i = 0; i < list->n; i++) {
+        if (netaddr_prefix_parse(&d->networks[d->network_count], list->v[i]) != 0) {
+            log_error("mynetworks: not a network", LOG_STR("value", list->v[i]));
+            return -1;
+        }
+        d->network_count++;
+    }
+    return 0;
+}
+
+/* The lists of dirigo.conf, while a fault in them can still stop the start. */
+static int check_lists(struct smtpd *d)
+{
+    static const char *const names[] = {"smtpd_client_restrictions",    "smtpd_helo_restrictions",
+                                        "smtpd_sender_restrictions",    "smtpd_relay_restrictions",
+                                        "smtpd_recipient_restrictions", "smtpd_data_restrictions",
+                                        "submission_relay_restrictions"};
+    static const enum restriction_stage stages[] = {STAGE_CLIENT, STAGE_HELO,      STAGE_SENDER,
+                                                    STAGE_RELAY,  STAGE_RECIPIENT, STAGE_DATA,
+                                                    STAGE_RELAY};
+    int rc = 0;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char *error = NULL;
+        struct restriction_list *list =
+            restriction_compile(conf_text(d->conf, names[i]), stages[i], &error);
+        if (list == NULL) {
+            log_error("restriction list is wrong", LOG_STR("parameter", names[i]),
+                      LOG_STR("error", error));
+            rc = -1;
+        }
+        restriction_list_unref(&list);
+        free(error);
+    }
+    return rc;
+}
+
+static void smtpd_free(struct smtpd *d)
+{
+    directory_close(&d->directory);
+    tls_context_free(&d->tls);
+    restriction_cache_free(&d->lists);
+    free(d->networks);
+    mem_wipe_free(d->line, d->line_size);
+    buf_wipe_free(&d->out);
+    free(d);
+}
+
+static int smtpd_open(struct service *service)
+{
+    struct smtpd *d = mem_zalloc(sizeof(*d));
+    char *error = NULL;
+
+    d->service = service;
+    d->loop = service_loop(service);
+    d->conf = service_conf(service);
+    TAILQ_INIT(&d->sessions);
+    d->lists = restriction_cache_new();
+    d->line_size = (size_t)d->conf->line_length_limit;
+    if (d->line_size < AUTH_LINE_MAX)
+        d->line_size = AUTH_LINE_MAX;
+    d->line = mem_alloc(++d->line_size);
+    buf_init(&d->out, (size_t)4 << 20);
+    tzset(); /* /etc/localtime is out of reach later */
+    if (read_networks(d) != 0 || check_lists(d) != 0)
+        goto fail;
+    d->tls = tls_server_new(d->conf->smtpd_tls_cert_file, d->conf->smtpd_tls_key_file, &error);
+    if (d->tls == NULL) {
+        log_error("certificate cannot be used", LOG_STR("file", d->conf->smtpd_tls_cert_file),
+                  LOG_STR("error", error));
+        goto fail;
+    }
+    d->directory = directory_open(d->conf, &error);
+    if (d->directory == NULL) {
+        log_error("replica cannot be opened", LOG_STR("error", error));
+        goto fail;
+    }
+    service_set_data(service, d);
+    return 0;
+fail:
+    free(error);
+    smtpd_free(d);
+    return -1;
+}
+
+static void send_report(void *arg)
+{
+    struct smtpd *d = arg;
+    char text[256];
+
+    snprintf(text, sizeof(text),
+             "connections=%llu accepted=%llu refused_recipients=%llu failed_logins=%llu",
+             (unsigned long long)d->connections, (unsigned long long)d->accepted,
+             (unsigned long long)d->refused_recipients, (unsigned long long)d->failed_logins);
+    service_report(d->service, text);
+}
+
+static int smtpd_start(struct service *service)
+{
+    struct smtpd *d = service_data(service);
+
+    directory_connect(d->directory, d->loop, service_run_path(service, "directory.sock"));
+    d->dns = dns_client_new(d->loop, service_run_path(service, "resolver.sock"),
+                            d->conf->resolver_timeout);
+    d->auth = auth_client_new(d->loop, service_run_path(service, "auth.sock"), d->conf);
+    d->queue = queue_client_new(d->loop, service_run_path(service, "queue.sock"));
+    d->report = timer_new(d->loop, send_report, d);
+    return 0;
+}
+
+static void smtpd_accept(struct service *service, const char *protocol, int fd,
+                         const struct netaddr *peer)
+{
+    struct smtpd *d = service_data(service);
+    const struct flavour *flavour = &flavours[0];
+
+    for (size_t i = 0; i < sizeof(flavours) / sizeof(flavours[0]); i++)
+        if (strcmp(flavours[i].protocol, protocol) == 0)
+            flavour = &flavours[i];
+    session_new(d, flavour, fd, peer);
+    if (!timer_pending(d->report))
+        timer_set(d->report, REPORT_INTERVAL);
+}
+
+static void smtpd_drain(struct service *service)
+{
+    struct smtpd *d = service_data(service);
+    struct session *s, *next;
+
+    TAILQ_FOREACH_SAFE (s, &d->sessions, link, next)
+        session_drain(s);
+}
+
+static void smtpd_stop(struct service *service)
+{
+    struct smtpd *d = service_data(service);
+    struct session *s;
+
+    if (d == NULL)
+        return;
+    while ((s = TAILQ_FIRST(&d->sessions)) != NULL)
+        session_free(s);
+    timer_free(&d->report);
+    queue_client_free(&d->queue);
+    auth_client_free(&d->auth);
+    dns_client_free(&d->dns);
+    smtpd_free(d);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct service_def def = {
+        .name = "dirigo-smtpd",
+        .user = SERVICE_USER_DIRIGO,
+        .flags = SERVICE_CONFINED,
+        .open = smtpd_open,
+        .start = smtpd_start,
+        .accept = smtpd_accept,
+        .drain = smtpd_drain,
+        .stop = smtpd_stop,
+    };
+
+    return service_main(&def, argc, argv);
+}

@@ -1,0 +1,335 @@
+/*
+ * A message on its way: from the DATA phase into the queue's file, then one commit.
+ *
+ * What comes in is gathered until it is worth a write, so a small message costs one. The header of
+ * a submitted message waits for its end, so that missing fields can be put before it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "gateway/base/clock.h"
+#include "gateway/smtp/smtpd.h"
+
+/* Gathered before it is written; more is written at once, without a copy. */
+#define GATHER_MAX ((size_t)128 << 10)
+
+struct message {
+    struct session *session;
+    char id[ID_STRLEN];
+    uint32_t open_id; /* of the question for a file */
+    int fd;
+    int error;    /* errno of the write that failed */
+    bool holding; /* the header is not complete and trace not written */
+    struct buf trace;
+    struct buf gathered;
+    uint64_t written;
+    uint32_t trace_offset;
+    struct smtp_data data;
+};
+
+/* A commit outlives a session whose client went away. */
+struct commit {
+    struct session *session;
+    char id[ID_STRLEN];
+};
+
+void message_free(struct message **pm)
+{
+    struct message *m = *pm;
+
+    if (m == NULL)
+        return;
+    *pm = NULL;
+    if (m->open_id != 0)
+        queue_cancel(m->session->d->queue, m->open_id);
+    if (m->fd >= 0)
+        close(m->fd);
+    buf_free(&m->trace);
+    buf_free(&m->gathered);
+    free(m);
+}
+
+/* ---- the file ---- */
+
+/* Writes what was gathered and what follows it; an error is kept for the end. */
+static void write_out(struct message *m, const void *data, size_t len)
+{
+    struct iovec iov[2] = {{.iov_base = m->gathered.data, .iov_len = m->gathered.len},
+                           {.iov_base = (void *)(uintptr_t)data, .iov_len = len}};
+    int first = m->gathered.len > 0 ? 0 : 1;
+
+    while (m->error == 0 && first < 2) {
+        if (iov[first].iov_len == 0) {
+            first++;
+            continue;
+        }
+        ssize_t n = pwritev(m->fd, iov + first, 2 - first, (off_t)m->written);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            m->error = n < 0 ? errno : EIO;
+            break;
+        }
+        m->written += (uint64_t)n;
+        for (; first < 2 && (size_t)n >= iov[first].iov_len; first++)
+            n -= (ssize_t)iov[first].iov_len;
+        if (first < 2) {
+            iov[first].iov_base = (char *)iov[first].iov_base + n;
+            iov[first].iov_len -= (size_t)n;
+        }
+    }
+    buf_clear(&m->gathered);
+}
+
+static void gather(struct message *m, const void *data, size_t len)
+{
+    if (m->gathered.len + len > GATHER_MAX || buf_append(&m->gathered, data, len) != 0)
+        write_out(m, data, len);
+}
+
+/* The header is complete, or will not be looked at further: the trace, what is missing, then it. */
+static void release_header(struct message *m)
+{
+    struct buf held = m->gathered;
+
+    m->holding = false;
+    if (m->data.header_done)
+        trace_missing_fields(m->session, m->id, m->data.fields_seen, &m->trace);
+    m->gathered = m->trace;
+    m->trace = (struct buf){0};
+    gather(m, held.data, held.len);
+    buf_free(&held);
+}
+
+static void take_slice(struct message *m, const void *data, size_t len)
+{
+    if (m->holding && !m->data.header_done && m->gathered.len + len <= GATHER_MAX) {
+        buf_append(&m->gathered, data, len);
+        return;
+    }
+    if (m->holding)
+        release_header(m);
+    gather(m, data, len);
+}
+
+/* ---- the beginning ---- */
+
+static void file_opened(int fd, bool full, void *arg)
+{
+    struct session *s = arg;
+    struct message *m = s->tx->message;
+
+    m->open_id = 0;
+    if (fd < 0) {
+        log_warning("the queue has no file", LOG_STR("id", s->id),
+                    LOG_STR("full", full ? "yes" : "no"));
+        if (full)
+            session_reply(s, 452, "4.3.1", "Insufficient system storage");
+        else
+            session_reply(s, 451, "4.3.0", "The queue is not available");
+        transaction_end(s);
+    } else {
+        m->fd = fd;
+        s->mode = MODE_DATA;
+        trace_headers(s, m->id, &m->trace, &m->trace_offset);
+        m->holding = s->flavour->submission;
+        if (!m->holding) {
+            m->gathered = m->trace;
+            m->trace = (struct buf){0};
+        }
+        session_reply(s, 354, NULL, "End data with <CR><LF>.<CR><LF>");
+    }
+    session_resume(s);
+}
+
+void message_begin(struct session *s)
+{
+    struct message *m = mem_zalloc(sizeof(*m));
+
+    m->session = s;
+    m->fd = -1;
+    id_new(m->id);
+    smtp_data_init(&m->data, s->d->conf->message_size_limit, (size_t)s->d->conf->header_size_limit);
+    s->tx->message = m;
+    session_wait(s, true);
+    bool running = s->running;
+    s->running = true; /* an answer at once must not run the session from in here */
+    uint32_t id = queue_open_file(s->d->queue, file_opened, s);
+    s->running = running;
+    if (id != 0)
+        m->open_id = id;
+}
+
+/* ---- the end ---- */
+
+/* LMTP has a reply for each recipient (RFC 2033 section 4.2). */
+static void reply_all(struct session *s, unsigned code, const char *status, const char *text)
+{
+    struct recipient *r;
+    unsigned errors = s->errors;
+
+    if (!s->flavour->lmtp) {
+        session_reply(s, code, status, "%s", text);
+        return;
+    }
+    STAILQ_FOREACH (r, &s->tx->recipients, link)
+        session_reply(s, code, status, "<%.300s> %s", r->address, text);
+    s->errors = errors + (code >= 500);
+}
+
+static void reject(struct session *s, unsigned code, const char *status, const char *text)
+{
+    log_info("message refused", LOG_STR("id", s->id), LOG_STR("from", s->tx->sender.full),
+             LOG_UINT("nrcpt", s->tx->recipient_count), LOG_UINT("code", code),
+             LOG_STR("reply", text));
+    reply_all(s, code, status, text);
+    transaction_end(s);
+}
+
+static void committed(enum queue_result result, void *arg)
+{
+    struct commit *c = arg;
+    struct session *s = c->session;
+    char text[64];
+
+    if (s == NULL) {
+        log_info("client left before the answer", LOG_STR("id", c->id), LOG_INT("result", result));
+        free(c);
+        return;
+    }
+    struct transaction *tx = s->tx;
+    s->commit = NULL;
+    switch (result) {
+    case QUEUE_ACCEPTED:
+        log_info("message accepted", LOG_STR("id", c->id), LOG_STR("session", s->id),
+                 LOG_STR("from", tx->sender.full), LOG_UINT("nrcpt", tx->recipient_count),
+                 LOG_UINT("targets", tx->target_count), LOG_UINT("size", tx->message->written),
+                 LOG_STR("login", s->login != NULL ? s->login->login : NULL),
+                 LOG_INT("ms", clock_now_ms() - tx->begun));
+        s->d->accepted++;
+        s->messages++;
+        s->errors = s->junk = 0;
+        snprintf(text, sizeof(text), "Ok: queued as %s", c->id);
+        reply_all(s, 250, "2.0.0", text);
+        transaction_end(s);
+        break;
+    case QUEUE_FULL:
+        reject(s, 452, "4.3.1", "Insufficient system storage");
+        break;
+    default:
+        reject(s, 451, "4.3.0", "The queue is not available");
+        break;
+    }
+    free(c);
+    session_resume(s);
+}
+
+static void commit(struct session *s)
+{
+    struct transaction *tx = s->tx;
+    struct message *m = tx->message;
+    struct commit *c = mem_zalloc(sizeof(*c));
+    struct queue_rcpt *rcpts = mem_alloc((tx->target_count + 1) * sizeof(*rcpts));
+    char literal[NETADDR_STRLEN + 8], client[SMTP_DOMAIN_MAX + sizeof(literal) + 2];
+    struct target *t;
+    size_t n = 0;
+
+    c->session = s;
+    memcpy(c->id, m->id, sizeof(c->id));
+    s->commit = c;
+    STAILQ_FOREACH (t, &tx->targets, link)
+        rcpts[n++] = t->rcpt;
+    snprintf(client, sizeof(client), "%s %s", s->helo != NULL ? s->helo : "unknown",
+             session_peer_literal(s, literal));
+    struct queue_envelope envelope = {
+        .id = m->id,
+        .sender = tx->sender.full,
+        .client = client,
+        .login = s->login != NULL ? s->login->login : NULL,
+        .size = m->written,
+        .trace_offset = m->trace_offset,
+        .body_8bit = tx->body_8bit || m->data.has_8bit,
+        .rcpts = rcpts,
+        .rcpt_count = n,
+    };
+    int fd = m->fd;
+    m->fd = -1;
+    session_wait(s, true);
+    queue_commit(s->d->queue, fd, &envelope, committed, c);
+    free(rcpts);
+}
+
+/* The message is complete: refused for what was wrong in it, or committed. */
+static void message_end(struct session *s)
+{
+    struct message *m = s->tx->message;
+
+    s->mode = MODE_COMMAND;
+    if (m->holding) {
+        m->data.header_done = true; /* a message of header fields alone */
+        release_header(m);
+    }
+    switch (m->data.flaw) {
+    case SMTP_DATA_SOUND:
+        break;
+    case SMTP_DATA_BARE_LF:
+        reject(s, 550, "5.6.0", "Message has a bare <LF>: lines must end with <CR><LF>");
+        return;
+    case SMTP_DATA_BARE_CR:
+        reject(s, 550, "5.6.0", "Message has a bare <CR>: lines must end with <CR><LF>");
+        return;
+    case SMTP_DATA_NUL:
+        reject(s, 550, "5.6.0", "Message has a NUL");
+        return;
+    case SMTP_DATA_TOO_BIG:
+        reject(s, 552, "5.3.4", "Message size exceeds the limit");
+        return;
+    }
+    if (m->data.received > (unsigned)s->d->conf->hopcount_limit) {
+        reject(s, 554, "5.4.6", "Too many hops: the message loops");
+        return;
+    }
+    write_out(m, NULL, 0);
+    if (m->error != 0) {
+        log_error("message cannot be written", LOG_STR("id", m->id), LOG_ERRNO(m->error));
+        if (m->error == ENOSPC || m->error == EDQUOT)
+            reject(s, 452, "4.3.1", "Insufficient system storage");
+        else
+            reject(s, 451, "4.3.0", "The message cannot be stored");
+        return;
+    }
+    commit(s);
+}
+
+void message_orphan(struct session *s)
+{
+    if (s->commit != NULL)
+        s->commit->session = NULL;
+    s->commit = NULL;
+}
+
+void message_feed(struct session *s, const void *data, size_t len, size_t *used)
+{
+    struct message *m = s->tx->message;
+    const unsigned char *in = data;
+    size_t n;
+
+    *used = 0;
+    while (*used < len) {
+        const void *slice;
+        size_t slice_len;
+        enum smtp_data_status status =
+            smtp_data_next(&m->data, in + *used, len - *used, &n, &slice, &slice_len);
+        *used += n;
+        if (status == SMTP_DATA_SLICE)
+            take_slice(m, slice, slice_len);
+        if (status == SMTP_DATA_END) {
+            message_end(s);
+            return;
+        }
+    }
+}

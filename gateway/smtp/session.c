@@ -1,0 +1,322 @@
+/* A connection: its life, its input, its replies. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "gateway/smtp/smtpd.h"
+
+/* RFC 5321 section 4.5.3.1.5: a reply line with its code and CRLF. */
+#define REPLY_LINE_MAX 512
+
+/* ---- replies ---- */
+
+/* One line; whatever is not printable ASCII in it becomes '?'. */
+static void put_line(struct session *s, unsigned code, char separator, const char *status,
+                     const char *fmt, va_list ap)
+{
+    char line[REPLY_LINE_MAX - 1];
+    int n = snprintf(line, sizeof(line), "%03u%c%s%s", code, separator,
+                     status != NULL ? status : "", status != NULL ? " " : "");
+
+    vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);
+    for (char *p = line; *p != '\0'; p++)
+        if (*p < ' ' || *p > '~')
+            *p = '?';
+    buf_append_str(&s->d->out, line);
+    buf_append(&s->d->out, "\r\n", 2);
+}
+
+void session_reply(struct session *s, unsigned code, const char *status, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (code >= 500)
+        s->errors++;
+    va_start(ap, fmt);
+    put_line(s, code, ' ', status, fmt, ap);
+    va_end(ap);
+}
+
+void session_reply_more(struct session *s, unsigned code, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    put_line(s, code, '-', NULL, fmt, ap);
+    va_end(ap);
+}
+
+void session_bye(struct session *s, unsigned code, const char *status, const char *text)
+{
+    session_reply(s, code, status, "%s", text);
+    s->closing = true;
+}
+
+void session_flush(struct session *s)
+{
+    struct buf *out = &s->d->out;
+
+    if (out->len > 0)
+        stream_write(s->stream, out->data, out->len);
+    buf_clear(out);
+}
+
+/* ---- life ---- */
+
+const char *session_peer_literal(const struct session *s, char *dst)
+{
+    char text[NETADDR_STRLEN];
+
+    sprintf(dst, s->peer.family == 6 ? "[IPv6:%s]" : "[%s]", netaddr_str(&s->peer, text));
+    return dst;
+}
+
+void session_forget(struct session *s)
+{
+    transaction_end(s);
+    evaluation_free(s);
+    free(s->helo);
+    s->helo = NULL;
+    s->esmtp = false;
+    s->early_input = false;
+    s->login = NULL;
+    auth_free(&s->auth);
+}
+
+static void session_gone(struct session *s)
+{
+    struct smtpd *d = s->d;
+
+    message_orphan(s);
+    session_forget(s);
+    smtp_lines_free(&s->lines);
+    TAILQ_REMOVE(&d->sessions, s, link);
+    free(s);
+    service_session_end(d->service);
+}
+
+void session_free(struct session *s)
+{
+    stream_free(&s->stream);
+    session_gone(s);
+}
+
+/* Ends it in order: what was replied is still sent. */
+static void session_finish(struct session *s)
+{
+    log_debug("disconnect", LOG_STR("id", s->id), LOG_UINT("messages", s->messages),
+              LOG_UINT("errors", s->errors));
+    stream_finish(&s->stream);
+    session_gone(s);
+}
+
+static void greeting_done(struct session *s, struct restriction_result *r)
+{
+    if (result_refuses(r)) {
+        log_info("connection refused", LOG_STR("id", s->id), LOG_STR("reply", r->text),
+                 LOG_STR("restriction", r->restriction),
+                 LOG_STR("policy", r->dn != NULL ? r->dn : "dirigo.conf"));
+        session_bye(s, r->code < 500 ? 421 : 554, r->status, r->text);
+        return;
+    }
+    session_reply(s, 220, NULL, "%s", s->d->conf->smtpd_banner);
+    s->greeted = true;
+}
+
+static void greet(struct session *s)
+{
+    if (s->d->conf->smtpd_delay_reject || s->flavour->submission) {
+        session_reply(s, 220, NULL, "%s", s->d->conf->smtpd_banner);
+        s->greeted = true;
+    } else {
+        evaluate(s, 1u << STAGE_CLIENT, NULL, greeting_done);
+    }
+    session_run(s);
+}
+
+static void on_input(struct stream *stream, void *arg)
+{
+    (void)stream;
+    session_run(arg);
+}
+
+static void on_secured(struct stream *stream, void *arg)
+{
+    struct session *s = arg;
+    struct tls_info info;
+
+    s->tls = true;
+    stream_tls_info(stream, &info);
+    log_debug("TLS", LOG_STR("id", s->id), LOG_STR("version", info.version),
+              LOG_STR("cipher", info.cipher));
+    s->waiting = false;
+    if (s->greeted)
+        session_run(s);
+    else
+        greet(s);
+}
+
+/* Past the stream, which has ended or was never made. What does not fit at once is not sent. */
+static void say_at_once(int fd, const char *text)
+{
+    (void)!send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void on_closed(struct stream *stream, enum stream_end why, void *arg)
+{
+    static const char *const ends[] = {"closed by the client", "error", "time-out", "TLS error"};
+    struct session *s = arg;
+
+    log_info("connection lost", LOG_STR("id", s->id), LOG_STR("why", ends[why]),
+             LOG_STR("error",
+                     why == STREAM_ERROR || why == STREAM_TLS_ERROR ? stream_error(stream) : ""));
+    if (why == STREAM_TIMEOUT && !s->tls)
+        say_at_once(stream_fd(stream), "421 4.4.2 Time-out, closing the connection\r\n");
+    session_free(s);
+}
+
+static const struct stream_ops ops = {
+    .input = on_input,
+    .secured = on_secured,
+    .closed = on_closed,
+};
+
+void session_new(struct smtpd *d, const struct flavour *flavour, int fd, const struct netaddr *peer)
+{
+    struct session *s;
+    char text[NETADDR_STRLEN];
+
+    if (!service_session_begin(d->service)) {
+        log_warning("too many connections", LOG_STR("peer", netaddr_str(peer, text)),
+                    LOG_STR("protocol", flavour->protocol));
+        if (!flavour->tls_first)
+            say_at_once(fd, "421 4.3.2 Too many connections, try again later\r\n");
+        close(fd);
+        return;
+    }
+    s = mem_zalloc(sizeof(*s));
+    s->d = d;
+    s->flavour = flavour;
+    s->peer = *peer;
+    id_new(s->id);
+    smtp_lines_init(&s->lines, (size_t)d->conf->line_length_limit);
+    for (size_t i = 0; i < d->network_count && !s->trusted; i++)
+        s->trusted = netaddr_prefix_contains(&d->networks[i], peer);
+    TAILQ_INSERT_TAIL(&d->sessions, s, link);
+    d->connections++;
+    log_info("connect", LOG_STR("id", s->id), LOG_STR("peer", netaddr_str(peer, text)),
+             LOG_STR("protocol", flavour->protocol));
+    s->stream = stream_new(d->loop, fd, &ops, s);
+    stream_set_timeout(s->stream, d->conf->smtpd_timeout);
+    if (flavour->tls_first) {
+        session_wait(s, false);
+        stream_start_tls_server(s->stream, d->tls, NULL);
+    } else {
+        greet(s);
+    }
+}
+
+static bool idle(const struct session *s)
+{
+    return !s->waiting && !s->closing && s->tx == NULL && s->mode == MODE_COMMAND && s->greeted;
+}
+
+void session_drain(struct session *s)
+{
+    if (idle(s))
+        session_run(s);
+}
+
+/* ---- input ---- */
+
+void session_wait(struct session *s, bool patient)
+{
+    s->waiting = true;
+    if (patient && !s->no_timeout) {
+        stream_set_timeout(s->stream, 0);
+        s->no_timeout = true;
+    }
+}
+
+void session_resume(struct session *s)
+{
+    s->waiting = false;
+    if (!s->running)
+        session_run(s);
+}
+
+/* What a line that is none is answered with. */
+static void bad_line(struct session *s, enum smtp_line_status status)
+{
+    switch (status) {
+    case SMTP_LINE_TOO_LONG:
+        session_reply(s, 500, "5.5.2", "Line too long");
+        break;
+    case SMTP_LINE_BARE_LF:
+        session_reply(s, 500, "5.5.2", "Bare <LF> received: lines must end with <CR><LF>");
+        break;
+    case SMTP_LINE_BAD:
+        session_reply(s, 500, "5.5.2", "Bare <CR> or NUL in a command line");
+        break;
+    default:
+        return;
+    }
+    log_info("bad command line", LOG_STR("id", s->id), LOG_INT("kind", status));
+}
+
+/* One line of input at most; the line is copied, for commands may touch the stream. */
+static void take_line(struct session *s, const void *data, size_t len)
+{
+    struct smtpd *d = s->d;
+    const char *line;
+    size_t used, n;
+
+    enum smtp_line_status status = smtp_lines_next(&s->lines, data, len, &used, &line, &n);
+    if (status == SMTP_LINE_READY) {
+        memcpy(d->line, line, n);
+        d->line[n] = '\0';
+    }
+    stream_consume(s->stream, used);
+    if (status == SMTP_LINE_MORE)
+        return;
+    if (status != SMTP_LINE_READY)
+        bad_line(s, status);
+    else if (s->mode == MODE_AUTH)
+        auth_answer(s, n);
+    else
+        command_run(s, n, used < len);
+    if (s->errors >= (unsigned)d->conf->smtpd_hard_error_limit && !s->closing) {
+        log_info("too many errors", LOG_STR("id", s->id), LOG_UINT("errors", s->errors));
+        session_bye(s, 421, "4.7.0", "Too many errors");
+    }
+}
+
+void session_run(struct session *s)
+{
+    s->running = true;
+    while (!s->waiting && !s->closing) {
+        size_t len, used;
+        const void *data = stream_peek(s->stream, &len);
+        if (len == 0)
+            break;
+        if (s->mode == MODE_DATA) {
+            message_feed(s, data, len, &used);
+            stream_consume(s->stream, used);
+        } else {
+            take_line(s, data, len);
+        }
+    }
+    s->running = false;
+    if (service_draining(s->d->service) && idle(s))
+        session_bye(s, 421, "4.3.2", "The service is going down, try again later");
+    if (s->no_timeout && !s->waiting) {
+        stream_set_timeout(s->stream, s->d->conf->smtpd_timeout);
+        s->no_timeout = false;
+    }
+    session_flush(s);
+    if (s->closing && !s->waiting)
+        session_finish(s);
+}

@@ -1,0 +1,265 @@
+/*
+ * dirigo-smtpd: SMTP, submission and LMTP sessions. Private to gateway/smtp.
+ *
+ * The story of a session: session_new greets, session_run takes what the stream has, line by line,
+ * and hands each command to its function (command.c); replies of one burst leave together. A
+ * command that needs an answer from another process calls session_wait and returns; its callback
+ * replies and calls session_resume. While a session waits it reads nothing.
+ *
+ * MAIL begins a transaction, RCPT adds what it resolves to (transaction.c) after the restrictions
+ * have passed it (evaluate.c), DATA opens a message (message.c), whose end commits it to the queue.
+ */
+#ifndef DIRIGO_SMTP_SMTPD_H
+#define DIRIGO_SMTP_SMTPD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/tree.h>
+
+#include "conf/conf.h"
+#include "directory/client.h"
+#include "directory/resolve.h"
+#include "gateway/base/buf.h"
+#include "gateway/base/log.h"
+#include "gateway/base/mem.h"
+#include "gateway/base/netaddr.h"
+#include "gateway/base/uuid.h"
+#include "gateway/event/stream.h"
+#include "gateway/proto/smtp_command.h"
+#include "gateway/proto/smtp_data.h"
+#include "gateway/queue/client.h"
+#include "gateway/resolver/client.h"
+#include "gateway/service/service.h"
+#include "gateway/smtp/restriction.h"
+#include "sasl/client.h"
+
+/* What tells the services apart. */
+struct flavour {
+    const char *protocol;
+    bool lmtp;       /* RFC 2033: LHLO, and a reply for each recipient */
+    bool submission; /* RFC 6409: nothing without a login */
+    bool tls_first;  /* TLS from the first byte */
+};
+
+/* The process. */
+struct smtpd {
+    struct service *service;
+    struct loop *loop;
+    const struct conf *conf;
+    struct tls_context *tls;
+    struct directory *directory;
+    struct dns_client *dns;
+    struct auth_client *auth;
+    struct queue_client *queue;
+    struct restriction_cache *lists;
+    struct netaddr_prefix *networks; /* mynetworks */
+    size_t network_count;
+    TAILQ_HEAD(session_list, session) sessions;
+    char *line; /* the command at hand: one at a time in the whole process */
+    size_t line_size;
+    struct buf out; /* replies of the burst at hand; empty between bursts */
+    struct timer *report;
+    uint64_t connections, accepted, refused_recipients, failed_logins;
+};
+
+enum session_mode {
+    MODE_COMMAND, /* a command line comes next */
+    MODE_AUTH,    /* an answer to a challenge */
+    MODE_DATA     /* the message */
+};
+
+struct transaction;
+struct evaluation;
+struct message;
+struct commit;
+
+struct session {
+    TAILQ_ENTRY(session) link;
+    struct smtpd *d;
+    const struct flavour *flavour;
+    struct stream *stream;
+    struct smtp_lines lines;
+    struct netaddr peer;
+    enum session_mode mode;
+    bool waiting;     /* for another process */
+    bool running;     /* session_run is on the stack */
+    bool closing;     /* ends when its replies are sent */
+    bool no_timeout;  /* the stream's time-out is off while we are the slow ones */
+    bool esmtp;       /* EHLO or LHLO */
+    bool trusted;     /* in mynetworks */
+    bool early_input; /* sent more than it was allowed to before a reply */
+    bool tls;
+    bool greeted;
+    bool last_word; /* AUTH: SCRAM's last challenge is out; an empty answer ends the login */
+    unsigned errors, junk, messages;
+    char *helo;
+    struct auth *auth; /* the exchange; after a login, the owner of its identity */
+    const struct auth_identity *login;
+    struct transaction *tx;
+    struct evaluation *eval;
+    struct commit *commit; /* under way; it outlives the session */
+    char id[ID_STRLEN];
+};
+
+/* ---- session.c ---- */
+
+/* Takes fd over. */
+void session_new(struct smtpd *d, const struct flavour *flavour, int fd,
+                 const struct netaddr *peer);
+/* Drops the connection at once. */
+void session_free(struct session *s);
+/* Goes on with what the client has sent; a session may be gone afterwards. */
+void session_run(struct session *s);
+/* The command goes on in a callback; patient: the client may be silent as long as it takes. */
+void session_wait(struct session *s, bool patient);
+/* The end of that: call it last, for the session may be gone afterwards. */
+void session_resume(struct session *s);
+/* Draining: ends the session where nothing is under way. */
+void session_drain(struct session *s);
+
+/* A reply; status is "2.1.0", or NULL for none. Counts a code of 5xx as an error. */
+void session_reply(struct session *s, unsigned code, const char *status, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* A line of a reply with more lines to come. */
+void session_reply_more(struct session *s, unsigned code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Replies and ends the session. */
+void session_bye(struct session *s, unsigned code, const char *status, const char *text);
+/* Sends what was replied so far. */
+void session_flush(struct session *s);
+/* What a client is after its greeting is forgotten: HELO, transaction, login. */
+void session_forget(struct session *s);
+/* "[192.0.2.1]" as a domain literal in dst[NETADDR_STRLEN + 8]; returns dst. */
+const char *session_peer_literal(const struct session *s, char *dst);
+
+/* ---- command.c, cmd_*.c ---- */
+
+/* A command line; it is in d->line. more: input is waiting behind it. */
+void command_run(struct session *s, size_t len, bool more);
+/* An answer to an AUTH challenge; it is in d->line. */
+void auth_answer(struct session *s, size_t len);
+
+#define COMMAND_FUNCTION(name) void command_##name(struct session *s, const char *arg, size_t len)
+COMMAND_FUNCTION(helo);
+COMMAND_FUNCTION(ehlo);
+COMMAND_FUNCTION(mail);
+COMMAND_FUNCTION(rcpt);
+COMMAND_FUNCTION(data);
+COMMAND_FUNCTION(starttls);
+COMMAND_FUNCTION(auth);
+COMMAND_FUNCTION(vrfy);
+/* "AUTH PLAIN LOGIN" and its like may be offered here and now; "" where not. */
+const char *command_mechanisms(const struct session *s);
+/* The reply for a malformed address or argument. */
+void command_syntax_error(struct session *s, enum smtp_syntax syntax, const char *address_status,
+                          const char *error);
+
+/* ---- evaluate.c ---- */
+
+#define DNS_MEMO_MAX 12
+
+struct dns_memo {
+    char *name;
+    uint16_t type;
+    bool known;
+    struct restriction_dns answer;
+};
+
+/* One evaluation at a time; what DNS answered is kept until the transaction ends. */
+struct evaluation {
+    struct arena *scratch; /* emptied when the next one begins */
+    struct restriction_facts facts;
+    struct restriction_run run;
+    struct snapshot *snap;      /* only while one is on the stack; NULL where the replica is away */
+    struct smtp_path_args args; /* of the RCPT at hand */
+    void (*done)(struct session *s, struct restriction_result *r);
+    uint32_t dns_id;
+    struct dns_memo *asked;
+    struct dns_memo memo[DNS_MEMO_MAX];
+    size_t memo_next;
+};
+
+/* Makes the session's evaluation ready; whatever the one before left in scratch is gone. */
+struct evaluation *evaluation_begin(struct session *s);
+void evaluation_free(struct session *s);
+/*
+ * Evaluates the lists of the stages (bits 1 << STAGE_*) that govern recipient, or that hold where
+ * there is none yet (NULL). done is called once, with the snapshot taken: at once, or after a wait.
+ */
+void evaluate(struct session *s, unsigned stages, const struct restriction_address *recipient,
+              void (*done)(struct session *s, struct restriction_result *r));
+/* The list at STAGE_DATA for recipient, with a reference; NULL (result set) where it fails. */
+struct restriction_list *evaluate_list(struct session *s, enum restriction_stage stage,
+                                       const char *recipient, const char **dn,
+                                       struct restriction_result *r);
+/* Evaluates the lists that the transaction's recipients have at DATA. */
+void evaluate_data(struct session *s,
+                   void (*done)(struct session *s, struct restriction_result *r));
+bool result_refuses(const struct restriction_result *r);
+
+/* ---- transaction.c ---- */
+
+#define DATA_LISTS_MAX STAGE_COUNT /* what one run can hold */
+
+/* An accepted RCPT. */
+struct recipient {
+    STAILQ_ENTRY(recipient) link;
+    const char *address; /* as given, with $myorigin where it had no domain */
+};
+
+/* Where the message goes; each once. */
+struct target {
+    RB_ENTRY(target) node;
+    STAILQ_ENTRY(target) link;
+    struct queue_rcpt rcpt;
+};
+
+struct transaction {
+    struct arena *arena;
+    struct restriction_address sender;
+    struct smtp_address sender_given;
+    uint64_t declared_size;
+    bool body_8bit;
+    int64_t begun; /* clock_now_ms */
+    STAILQ_HEAD(, recipient) recipients;
+    size_t recipient_count;
+    STAILQ_HEAD(, target) targets;
+    RB_HEAD(target_tree, target) tree;
+    size_t target_count;
+    struct restriction_step data_lists[DATA_LISTS_MAX]; /* without doubles */
+    size_t data_list_count;
+    struct message *message;
+};
+
+struct transaction *transaction_new(void);
+/* Ends the transaction, with its message and its evaluation. Nothing where there is none. */
+void transaction_end(struct session *s);
+/* Fills in an address as restrictions see it; strings live in arena. */
+void transaction_address(const struct smtpd *d, const struct smtp_address *given,
+                         struct arena *arena, struct restriction_address *out);
+/* Adds a recipient and what it resolved to; -1 where the transaction would get too large. */
+int transaction_add(struct session *s, const char *address, const struct resolution *res);
+/* Remembers a list for DATA (the reference is taken over); -1 where there are too many. */
+int transaction_add_data_list(struct transaction *tx, struct restriction_list *list,
+                              const char *dn);
+
+/* ---- message.c ---- */
+
+/* Asks the queue for a file; replies 354, or a temporary failure. */
+void message_begin(struct session *s);
+/* Bytes of the DATA phase; *used of them were taken. Replies when the end has come. */
+void message_feed(struct session *s, const void *data, size_t len, size_t *used);
+void message_free(struct message **m);
+/* The session ends: a commit that is under way goes on without it. */
+void message_orphan(struct session *s);
+
+/* ---- trace.c ---- */
+
+/* Return-Path and Received (RFC 5321 section 4.4); *return_path_len gets the first one's length. */
+void trace_headers(const struct session *s, const char *id, struct buf *out,
+                   uint32_t *return_path_len);
+/* The Date and Message-ID fields that a submitted message lacks (RFC 6409 section 8). */
+void trace_missing_fields(const struct session *s, const char *id, unsigned seen, struct buf *out);
+
+#endif

@@ -1,0 +1,133 @@
+/* A transaction: the sender, the recipients, and where the message has to go, each place once. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/smtp/smtpd.h"
+
+/* Everything in it is bounded by parameters; this is the bound of bounds. */
+#define TRANSACTION_MAX ((size_t)512 << 20)
+
+static int target_cmp(const struct target *a, const struct target *b)
+{
+    const struct queue_rcpt *x = &a->rcpt, *y = &b->rcpt;
+
+    if (x->kind != y->kind)
+        return x->kind < y->kind ? -1 : 1;
+    if (x->kind == QUEUE_RCPT_MAILBOX)
+        return memcmp(&x->owner, &y->owner, sizeof(x->owner));
+    int c = strcmp(x->host != NULL ? x->host : "", y->host != NULL ? y->host : "");
+    return c != 0 ? c : strcmp(x->address, y->address);
+}
+
+RB_GENERATE_INTERNAL(target_tree, target, node, target_cmp, static __attribute__((unused)));
+
+struct transaction *transaction_new(void)
+{
+    struct transaction *tx = mem_zalloc(sizeof(*tx));
+
+    tx->arena = arena_new(TRANSACTION_MAX);
+    STAILQ_INIT(&tx->recipients);
+    STAILQ_INIT(&tx->targets);
+    RB_INIT(&tx->tree);
+    return tx;
+}
+
+void transaction_end(struct session *s)
+{
+    struct transaction *tx = s->tx;
+
+    if (tx == NULL)
+        return;
+    s->tx = NULL;
+    s->mode = MODE_COMMAND;
+    message_free(&tx->message);
+    for (size_t i = 0; i < tx->data_list_count; i++)
+        restriction_list_unref(&tx->data_lists[i].list);
+    arena_free(&tx->arena);
+    free(tx);
+    evaluation_free(s);
+}
+
+void transaction_address(const struct smtpd *d, const struct smtp_address *given,
+                         struct arena *arena, struct restriction_address *out)
+{
+    *out =
+        (struct restriction_address){.given = given, .full = given->text, .domain = given->domain};
+    if (given->text[0] == '\0' || given->domain[0] != '\0')
+        return;
+    /* Bounded: an address was parsed into the same arena before. */
+    out->full = arena_printf(arena, "%s@%s", given->text, d->conf->myorigin);
+    if (out->full == NULL)
+        out->full = given->text;
+    else
+        out->domain = out->full + given->local_len + 1;
+}
+
+static int add_target(struct transaction *tx, const struct delivery *d, const char *original)
+{
+    struct target key = {
+        .rcpt = {.kind = d->kind == DELIVERY_MAILBOX ? QUEUE_RCPT_MAILBOX : QUEUE_RCPT_REMOTE,
+                 .owner = d->owner,
+                 .address = d->address,
+                 .original = original,
+                 .host = d->kind == DELIVERY_HOST ? d->host : NULL}};
+
+    if (RB_FIND(target_tree, &tx->tree, &key) != NULL)
+        return 0;
+    struct target *t = arena_alloc(tx->arena, sizeof(*t));
+    if (t == NULL)
+        return -1;
+    t->rcpt = key.rcpt;
+    t->rcpt.address = arena_strdup(tx->arena, d->address);
+    if (key.rcpt.host != NULL)
+        t->rcpt.host = arena_strdup(tx->arena, d->host);
+    if (t->rcpt.address == NULL || (key.rcpt.host != NULL && t->rcpt.host == NULL))
+        return -1;
+    RB_INSERT(target_tree, &tx->tree, t);
+    STAILQ_INSERT_TAIL(&tx->targets, t, link);
+    tx->target_count++;
+    return 0;
+}
+
+int transaction_add(struct session *s, const char *address, const struct resolution *res)
+{
+    struct transaction *tx = s->tx;
+    const struct conf *conf = s->d->conf;
+    size_t max = (size_t)(conf->alias_expansion_limit + conf->smtpd_recipient_limit);
+
+    /* The first recipient's expansion is bounded by itself. */
+    if (tx->target_count > 0 && tx->target_count + res->count > max)
+        return -1;
+    struct recipient *r = arena_alloc(tx->arena, sizeof(*r));
+    char *text = arena_strdup(tx->arena, address);
+    if (r == NULL || text == NULL)
+        return -1;
+    r->address = text;
+    for (size_t i = 0; i < res->count; i++)
+        if (add_target(tx, &res->deliveries[i], r->address) != 0)
+            return -1;
+    STAILQ_INSERT_TAIL(&tx->recipients, r, link);
+    tx->recipient_count++;
+    return 0;
+}
+
+int transaction_add_data_list(struct transaction *tx, struct restriction_list *list, const char *dn)
+{
+    for (size_t i = 0; i < tx->data_list_count; i++) {
+        if (tx->data_lists[i].list == list) {
+            restriction_list_unref(&list);
+            return 0;
+        }
+    }
+    if (restriction_list_len(list) == 0) {
+        restriction_list_unref(&list);
+        return 0;
+    }
+    if (tx->data_list_count == DATA_LISTS_MAX) {
+        restriction_list_unref(&list);
+        return -1;
+    }
+    tx->data_lists[tx->data_list_count++] = (struct restriction_step){
+        .stage = STAGE_DATA, .list = list, .dn = dn != NULL ? arena_strdup(tx->arena, dn) : NULL};
+    return 0;
+}
