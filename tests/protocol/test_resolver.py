@@ -1,0 +1,209 @@
+#!/usr/bin/python3
+"""dirigo-resolver against a zone that is signed here and served by nsd: what is secure, insecure, bogus, absent,
+unknown."""
+import os
+import re
+import shutil
+import struct
+import subprocess
+import tempfile
+import unittest
+
+import alone
+import harness
+
+A, CNAME, MX, TXT, AAAA = 1, 5, 15, 16, 28
+INSECURE, SECURE, BOGUS = range(3)
+QUERY, ANSWER = 1, 2
+
+
+class Answer:
+    def __init__(self, message):
+        assert message.kind == ANSWER
+        self.security = message.u8()
+        self.failed = bool(message.u8())
+        self.why = message.str()
+        self.packet = message.bytes()
+        message.end()
+        self.rcode = self.packet[3] & 15 if self.packet else None
+        self.answers = struct.unpack(">H", self.packet[6:8])[0] if self.packet else None
+
+
+class ResolverTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix="dirigo-resolver-")
+        cls.signed = harness.Dns(f"{cls.folder}/signed", "signed.example", """@ MX 10 mx
+mx A 127.0.0.1
+alias CNAME mx
+altered A 127.0.0.7
+long TXT "{0}" "{0}" "{0}" "{0}" "{0}" "{0}" "{0}" "{0}" "{0}" "{0}"
+child NS ns
+""".format("x" * 250))
+        # What an attacker would do: the record is another one than the one that was signed.
+        with open(cls.signed.served, encoding="ascii") as f:
+            zone = f.read()
+        assert "127.0.0.7" in zone
+        with open(cls.signed.served, "w", encoding="ascii") as f:
+            f.write(zone.replace("127.0.0.7", "127.0.0.8"))
+        cls.plain = harness.Dns(f"{cls.folder}/plain", "plain.test", "@ MX 10 mx\nmx A 127.0.0.1\n", sign=False)
+        # A signed zone whose key is not the one that the anchor names.
+        cls.other = harness.Dns(f"{cls.folder}/other", "other.example", "@ MX 10 mx\n")
+        cls.silent = harness.socket.socket(harness.socket.AF_INET, harness.socket.SOCK_DGRAM)
+        cls.silent.bind(("127.0.0.1", 0))
+        for dns in (cls.signed, cls.plain, cls.other):
+            dns.start()
+        anchors = f"{cls.folder}/anchors"
+        with open(anchors, "w", encoding="ascii") as out:
+            with open(cls.signed.anchor, encoding="ascii") as f:
+                out.write("; the anchors of this test\n" + f.read())
+            with open(cls.signed.anchor, encoding="ascii") as f:
+                out.write(f.read().replace("signed.example.", "other.example."))
+        stubs = [f"{dns.zone}=127.0.0.1@{dns.port}" for dns in (cls.signed, cls.plain, cls.other)]
+        dead = harness.free_ports(1)[0]
+        stubs += [f"dead.example=127.0.0.1@{dead}"]
+        cls.conf = {"resolver_query_localhost": "yes", "resolver_stub_zones": " ".join(stubs),
+                    "resolver_forward_zones": f"silent.example=127.0.0.1@{cls.silent.getsockname()[1]}",
+                    "resolver_trust_anchor_file": anchors, "resolver_timeout": "1500ms"}
+        cls.resolver = alone.Alone("dirigo-resolver", cls.conf, ipc="resolver")
+        cls.resolver.start()
+        cls.channel = cls.resolver.connect()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.channel.close()
+        try:
+            cls.resolver.stop()
+        finally:
+            for dns in (cls.signed, cls.plain, cls.other):
+                dns.stop()
+            cls.silent.close()
+            shutil.rmtree(cls.folder, ignore_errors=True)
+
+    def ask(self, name, kind, channel=None, ident=7):
+        channel = channel or self.channel
+        channel.send(QUERY, alone.Body().str(name).u32(kind), ident=ident)
+        m = channel.read()
+        self.assertEqual(m.id, ident)
+        return Answer(m)
+
+    def test_secure(self):
+        for _ in range(2):  # the second one from the cache
+            a = self.ask("signed.example", MX)
+            self.assertEqual((a.security, a.failed, a.rcode), (SECURE, False, 0))
+            self.assertGreaterEqual(a.answers, 1)
+
+    def test_secure_cname(self):
+        a = self.ask("ALIAS.signed.example.", A)
+        self.assertEqual((a.security, a.failed, a.rcode), (SECURE, False, 0))
+        self.assertIn(bytes([127, 0, 0, 1]), a.packet)
+
+    def test_large_answer(self):
+        a = self.ask("long.signed.example", TXT)
+        self.assertEqual((a.security, a.failed), (SECURE, False))
+        self.assertEqual(a.packet.count(b"x" * 250), 10)
+
+    def test_nxdomain(self):
+        a = self.ask("nobody.signed.example", A)
+        self.assertEqual((a.security, a.failed, a.rcode, a.answers), (SECURE, False, 3, 0))
+
+    def test_nodata(self):
+        a = self.ask("mx.signed.example", AAAA)
+        self.assertEqual((a.security, a.failed, a.rcode, a.answers), (SECURE, False, 0, 0))
+
+    def test_insecure(self):
+        a = self.ask("plain.test", MX)
+        self.assertEqual((a.security, a.failed, a.rcode, a.answers), (INSECURE, False, 0, 1))
+
+    def test_bogus_record(self):
+        a = self.ask("altered.signed.example", A)
+        self.assertEqual((a.security, a.failed, a.packet), (BOGUS, True, b""))
+        self.assertTrue(a.why)
+
+    def test_bogus_key(self):
+        a = self.ask("other.example", MX)
+        self.assertEqual((a.security, a.failed), (BOGUS, True))
+
+    def test_dead_upstream_is_unknown(self):
+        a = self.ask("www.dead.example", A)
+        self.assertEqual((a.security, a.failed), (INSECURE, True))
+        self.assertTrue(a.why)
+
+    def test_silent_upstream_is_unknown_in_time(self):
+        start = harness.time.monotonic()
+        a = self.ask("www.silent.example", A)
+        self.assertTrue(a.failed)
+        self.assertLess(harness.time.monotonic() - start, 6)
+
+    def test_peer_goes_with_queries_outstanding(self):
+        channel = self.resolver.connect()
+        for i in range(50):
+            channel.send(QUERY, alone.Body().str(f"h{i}.silent.example").u32(A), ident=i + 1)
+        channel.close()
+        self.test_secure()
+
+    def test_malformed_messages_close_the_channel(self):
+        for body in (alone.Body().str("x.test"), alone.Body().str(None).u32(1), alone.Body().str("x.test").u32(65536),
+                     alone.Body().str("x" * 2000).u32(1), alone.Body().str("x.test").u32(1).u8(0)):
+            channel = self.resolver.connect()
+            channel.send(QUERY, body, ident=1)
+            with self.assertRaises((EOFError, ConnectionError)):
+                channel.read()
+            channel.close()
+        self.test_secure()
+
+    def test_bad_name_fails(self):
+        self.assertTrue(self.ask("a..b", A).failed)
+
+    def test_many_at_once(self):
+        channel = self.resolver.connect()
+        for i in range(500):
+            channel.send(QUERY, alone.Body().str("signed.example" if i % 2 else f"n{i}.signed.example").u32(MX),
+                         ident=i + 1)
+        seen = {}
+        for _ in range(500):
+            m = channel.read()
+            seen[m.id] = Answer(m)
+        self.assertEqual(len(seen), 500)
+        for ident, a in seen.items():
+            self.assertEqual((a.security, a.rcode), (SECURE, 3 if ident % 2 else 0))
+        channel.close()
+
+    def test_links(self):
+        out = subprocess.run(["readelf", "-d", f"{harness.BUILD}/dirigo-resolver"], capture_output=True, text=True,
+                             check=True).stdout
+        needed = set(re.findall(r"\[lib(\w+?)[-.\d]*\.so", out))
+        self.assertIn("unbound", needed)
+        self.assertFalse(needed & {"ldap", "sasl2", "lmdb"})
+
+
+class SettingsTest(unittest.TestCase):
+    def test_missing_anchor_file_stops_the_start(self):
+        r = alone.Alone("dirigo-resolver", {"resolver_trust_anchor_file": "/nonexistent"}, ipc="resolver")
+        with self.assertRaises((AssertionError, EOFError)):
+            r.start()
+        self.assertIn("dns-root-data", r.log())
+        r.child.wait(10)
+        shutil.rmtree(r.folder)
+
+    def test_query_limit(self):
+        silent = harness.socket.socket(harness.socket.AF_INET, harness.socket.SOCK_DGRAM)
+        silent.bind(("127.0.0.1", 0))
+        r = alone.Alone("dirigo-resolver", {
+            "resolver_trust_anchor_file": "", "resolver_query_localhost": "yes", "resolver_query_limit": "10",
+            "resolver_forward_zones": f".=127.0.0.1@{silent.getsockname()[1]}", "resolver_timeout": "1s"},
+            ipc="resolver")
+        r.start()
+        channel = r.connect()
+        for i in range(20):
+            channel.send(QUERY, alone.Body().str(f"h{i}.example").u32(A), ident=i + 1)
+        answers = [channel.read() for _ in range(20)]
+        self.assertEqual([m.id for m in answers[:10]], list(range(11, 21)))
+        self.assertTrue(all(Answer(m).failed for m in answers))
+        channel.close()
+        r.stop()
+        silent.close()
+
+
+if __name__ == "__main__":
+    harness.main()
