@@ -59,17 +59,18 @@ static void main_choose_log(struct master *m, const struct conf *conf, bool fore
 
 static void main_raise_files(void)
 {
-    struct rlimit files;
+    struct rlimit files, more = {MAIN_FILES, MAIN_FILES};
     if (getrlimit(RLIMIT_NOFILE, &files) < 0)
         return;
-    if (geteuid() == 0 && files.rlim_max < MAIN_FILES)
-        files.rlim_max = MAIN_FILES;
+    /* Raising the hard limit is for root, and in a container not even for root. */
+    if (files.rlim_max < MAIN_FILES && setrlimit(RLIMIT_NOFILE, &more) == 0)
+        return;
     files.rlim_cur = files.rlim_max > MAIN_FILES ? MAIN_FILES : files.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &files) < 0)
         log_warning("limit on open files cannot be raised", LOG_ERRNO(errno));
 }
 
-/* Descriptors 0 to 3 are always open, so that none of ours lands there. */
+/* Descriptors 0 to 2 are always open, so that none of ours lands there. */
 static void main_fill_stdio(void)
 {
     int fd;
