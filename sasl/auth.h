@@ -1,0 +1,69 @@
+/* What the files of dirigo-auth share. Private to the process. */
+#ifndef DIRIGO_SASL_AUTH_H
+#define DIRIGO_SASL_AUTH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "directory/client.h"
+#include "directory/secrets.h"
+#include "gateway/ipc/channel.h"
+#include "gateway/service/service.h"
+#include "sasl/conversation.h"
+#include "sasl/fake.h"
+#include "sasl/throttle.h"
+
+/* The process' own context; everything is used on its loop alone. */
+struct auth_process {
+    struct service *service;
+    const struct conf *conf;
+    struct loop *loop;
+    struct directory *directory;
+    struct secrets *secrets;
+    struct ipc_client *binder; /* dirigo-directory, which verifies passwords */
+    struct ipc_server *server;
+    struct cyrus *cyrus;
+    struct throttle *throttle;
+    uint8_t fake_secret[FAKE_SECRET_LEN]; /* of made-up keys */
+    struct netaddr_prefix *trusted;       /* mynetworks */
+    size_t trusted_count;
+    size_t exchanges; /* under way */
+    uint64_t succeeded, failed, undecided;
+};
+
+/* ---- login.c: names and entries ---- */
+
+enum login_answer {
+    LOGIN_FOUND,
+    LOGIN_REFUSED, /* absent, disabled, or no user: the client hears the same of all */
+    LOGIN_UNKNOWN
+};
+
+struct login {
+    struct uuid owner;
+    char *name;    /* to log: the entry's first uid, or what was given */
+    char *address; /* NULL: none */
+    char *dn;
+    char *mail_host; /* NULL: here */
+};
+
+/* The entry that may log in under name. Found: *out is filled, and login_clear ends it. *why gets a
+ * static text for the log otherwise. */
+enum login_answer login_lookup(struct auth_process *p, const char *name, struct login *out,
+                               const char **why);
+void login_clear(struct login *l);
+/* Whether both names are of one entry. */
+bool login_same(struct auth_process *p, const char *a, const char *b);
+/*
+ * The keys that SCRAM is to be served with for a name: those of its entry for mechanism, or one
+ * made up. *owner is whose they are; zeros for a made-up one. 0, or -1 where it cannot be told now.
+ */
+int login_keys(struct auth_process *p, const char *name, const char *mechanism, struct uuid *owner,
+               struct secrets_list *out);
+
+/* ---- exchange.c: the messages of protocol.h ---- */
+
+extern const struct ipc_server_ops exchange_ops; /* arg: struct auth_process */
+
+#endif

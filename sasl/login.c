@@ -1,0 +1,139 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/base/mem.h"
+#include "gateway/base/str.h"
+#include "sasl/auth.h"
+
+static char *copy_value(const struct entry *e, enum entry_attr attr)
+{
+    const char *value = entry_value(e, attr, 0);
+    return value == NULL ? NULL : mem_strdup(value);
+}
+
+static void login_fill(struct auth_process *p, const struct entry *e, const char *name,
+                       struct login *out)
+{
+    out->owner = *entry_uuid(e);
+    out->name = copy_value(e, ATTR_UID);
+    if (out->name == NULL)
+        out->name = mem_strdup(name);
+    out->address = copy_value(e, ATTR_MAIL);
+    out->dn = mem_strdup(entry_dn(e));
+    const char *host = entry_value(e, ATTR_MAIL_HOST, 0);
+    if (host != NULL && !str_ieq(host, p->conf->myhostname))
+        out->mail_host = mem_strdup(host);
+}
+
+static enum login_answer login_judge(struct snapshot *snap, const char *name,
+                                     const struct entry **e, const char **why)
+{
+    switch (entry_by_login(snap, name, e)) {
+    case ANSWER_UNKNOWN:
+        *why = "the directory cannot say";
+        return LOGIN_UNKNOWN;
+    case ANSWER_ABSENT:
+        *why = "no such user";
+        return LOGIN_REFUSED;
+    case ANSWER_FOUND:
+        break;
+    }
+    if (!snapshot_fresh_for_login(snap)) {
+        *why = "the replica is too old for logins";
+        return LOGIN_UNKNOWN;
+    }
+    if (!(entry_kinds(*e) & ENTRY_USER)) {
+        *why = "not a user";
+        return LOGIN_REFUSED;
+    }
+    if (entry_kinds(*e) & (ENTRY_DISABLED | ENTRY_NO_LOGIN)) {
+        *why = "may not log in";
+        return LOGIN_REFUSED;
+    }
+    return LOGIN_FOUND;
+}
+
+enum login_answer login_lookup(struct auth_process *p, const char *name, struct login *out,
+                               const char **why)
+{
+    struct snapshot *snap = snapshot_take(p->directory);
+    const struct entry *e;
+
+    memset(out, 0, sizeof(*out));
+    if (snap == NULL) {
+        *why = "the replica cannot be read";
+        return LOGIN_UNKNOWN;
+    }
+    enum login_answer answer = login_judge(snap, name, &e, why);
+    if (answer == LOGIN_FOUND)
+        login_fill(p, e, name, out);
+    snapshot_release(&snap);
+    return answer;
+}
+
+void login_clear(struct login *l)
+{
+    free(l->name);
+    free(l->address);
+    free(l->dn);
+    free(l->mail_host);
+    memset(l, 0, sizeof(*l));
+}
+
+bool login_same(struct auth_process *p, const char *a, const char *b)
+{
+    struct login one, two = {0};
+    const char *why;
+    bool same = login_lookup(p, a, &one, &why) == LOGIN_FOUND &&
+                login_lookup(p, b, &two, &why) == LOGIN_FOUND && uuid_eq(&one.owner, &two.owner);
+    login_clear(&one);
+    login_clear(&two);
+    return same;
+}
+
+/* Keeps the keys that mechanism can use. */
+static void keep_keys_of(struct secrets_list *list, const char *mechanism)
+{
+    size_t len = strlen(mechanism), kept = 0;
+    if (str_iends(mechanism, "-PLUS"))
+        len -= strlen("-PLUS");
+    for (size_t i = 0; i < list->count; i++) {
+        char *value = list->value[i];
+        if (str_ieq_n(value, mechanism, len) && value[len] == '$')
+            list->value[kept++] = value;
+        else
+            mem_wipe_free_str(value);
+    }
+    list->count = kept;
+}
+
+int login_keys(struct auth_process *p, const char *name, const char *mechanism, struct uuid *owner,
+               struct secrets_list *out)
+{
+    struct login login;
+    const char *why;
+    enum login_answer answer = login_lookup(p, name, &login, &why);
+
+    memset(owner, 0, sizeof(*owner));
+    out->count = 0;
+    if (answer == LOGIN_UNKNOWN)
+        return -1;
+    if (answer == LOGIN_FOUND) {
+        enum answer keys = secrets_lookup(p->secrets, &login.owner, out);
+        if (keys == ANSWER_FOUND)
+            keep_keys_of(out, mechanism);
+        if (out->count > 0)
+            *owner = login.owner;
+        login_clear(&login);
+        if (keys == ANSWER_UNKNOWN)
+            return -1;
+        if (out->count > 0)
+            return 0;
+    }
+    char *fake =
+        fake_key(p->fake_secret, mechanism, (unsigned)p->conf->auth_scram_iterations, name);
+    if (fake == NULL)
+        return -1;
+    out->value[out->count++] = fake;
+    return 0;
+}

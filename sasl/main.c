@@ -1,0 +1,96 @@
+/* dirigo-auth: logins for every front end of this host. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "directory/protocol.h"
+#include "gateway/base/log.h"
+#include "gateway/base/mem.h"
+#include "sasl/auth.h"
+#include "sasl/protocol.h"
+
+static void read_trusted(struct auth_process *p)
+{
+    const struct conf_list *nets = &p->conf->mynetworks;
+    p->trusted = mem_zalloc((nets->n + 1) * sizeof(*p->trusted));
+    for (size_t i = 0; i < nets->n; i++)
+        if (netaddr_prefix_parse(&p->trusted[p->trusted_count], nets->v[i]) == 0)
+            p->trusted_count++;
+}
+
+static int auth_open(struct service *s)
+{
+    struct auth_process *p = mem_zalloc(sizeof(*p));
+    char *error = NULL;
+
+    p->service = s;
+    p->conf = service_conf(s);
+    service_set_data(s, p);
+    arc4random_buf(p->fake_secret, sizeof(p->fake_secret));
+    read_trusted(p);
+    p->directory = directory_open(p->conf, &error);
+    if (p->directory != NULL)
+        p->secrets = secrets_open(p->conf, &error);
+    if (p->secrets == NULL) {
+        log_error("the replica cannot be opened", LOG_STR("error", error));
+        free(error);
+        return -1;
+    }
+    p->cyrus = cyrus_new(p->conf);
+    return p->cyrus == NULL ? -1 : 0;
+}
+
+static int auth_start_service(struct service *s)
+{
+    struct auth_process *p = service_data(s);
+    const struct throttle_limits limits = {
+        .delay = p->conf->auth_failure_delay,
+        .delay_max = p->conf->auth_failure_delay_limit,
+        .memory = p->conf->auth_failure_memory,
+        .entries = (size_t)p->conf->auth_failure_entries,
+        .peer_max = (unsigned)p->conf->auth_peer_exchange_limit,
+    };
+    const char *directory = service_run_path(s, "directory.sock");
+    int fd = service_take_ipc_listener(s);
+
+    if (fd < 0) {
+        log_error("no socket to serve on");
+        return -1;
+    }
+    p->loop = service_loop(s);
+    p->throttle = throttle_new(&limits);
+    directory_connect(p->directory, p->loop, directory);
+    p->binder = ipc_client_new(p->loop, directory, DIRECTORY_SERVICE, DIRECTORY_VERSION);
+    p->server = ipc_server_new(p->loop, fd, AUTH_SERVICE, AUTH_VERSION, &exchange_ops, p);
+    return 0;
+}
+
+static void auth_stop(struct service *s)
+{
+    struct auth_process *p = service_data(s);
+    if (p == NULL)
+        return;
+    service_set_data(s, NULL);
+    ipc_server_free(&p->server);
+    ipc_client_free(&p->binder);
+    throttle_free(&p->throttle);
+    cyrus_free(&p->cyrus);
+    secrets_close(&p->secrets);
+    directory_close(&p->directory);
+    free(p->trusted);
+    explicit_bzero(p, sizeof(*p));
+    free(p);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct service_def def = {
+        .name = "dirigo-auth",
+        .user = SERVICE_USER_DIRECTORY,
+        /* Not confined to the run directory: Cyrus opens /dev/urandom for each conversation. */
+        .flags = SERVICE_NO_EXEC,
+        .open = auth_open,
+        .start = auth_start_service,
+        .stop = auth_stop,
+    };
+    return service_main(&def, argc, argv);
+}
