@@ -189,9 +189,10 @@ static int sandbox_seccomp(bool confined)
             rc = 0;
     }
     /* A front end speaks TCP and Unix sockets, and no other family with a rich past of holes. */
+    const struct scmp_arg_cmp other_family = {.arg = 0, .op = SCMP_CMP_GT, .datum_a = AF_INET6};
     if (rc == 0 && confined)
-        rc = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
-                              SCMP_A0(SCMP_CMP_GT, AF_INET6));
+        rc = seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
+                                    &other_family);
     if (rc == 0)
         rc = seccomp_load(filter);
     if (filter != NULL)
