@@ -57,6 +57,8 @@ enum header_event header_reader_next(struct header_reader *r, struct header_fiel
 /* Bytes taken so far: at HEADER_END the size of the header, blank line included. */
 uint64_t header_reader_size(const struct header_reader *r);
 
+/* Splits the raw bytes of one field into name and value; offset, size and cut are left alone. */
+void header_field_parse(struct header_field *field, const char *raw, size_t len);
 /* Whether the field has this name, ASCII case ignored. */
 bool header_field_is(const struct header_field *field, const char *name);
 /* Appends a value unfolded (RFC 5322 section 2.2.3): line ends and NUL bytes left out, white space

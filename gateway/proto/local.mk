@@ -1,7 +1,9 @@
 noinst_LIBRARIES += gateway/proto/libproto.a
 gateway_proto_libproto_a_SOURCES = \
 	%D%/dns.c %D%/dns.h \
-	%D%/header.h %D%/mime.h \
+	%D%/header.c %D%/header.h \
+	%D%/mime.c %D%/mime.h \
+	%D%/mime_value.c %D%/mime_value.h \
 	%D%/imap_arg.c %D%/imap_parser.c %D%/imap_parser.h \
 	%D%/smtp_address.c %D%/smtp_address.h \
 	%D%/smtp_command.c %D%/smtp_command.h \
