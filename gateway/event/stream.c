@@ -163,6 +163,8 @@ struct stream *stream_connect(struct loop *loop, const struct netaddr *addr,
     s->state = STREAM_CONNECTING;
     s->timeout_ms = timeout_ms;
     stream_arm(s);
+    /* For connecting alone: afterwards what stream_set_timeout says is in force. */
+    s->timeout_ms = 0;
     if (!failed) {
         failed = bufferevent_socket_connect(s->bev, (struct sockaddr *)&to, (int)to_len) != 0;
         error = errno;
