@@ -44,4 +44,8 @@ noinst_PROGRAMS += tests/fuzz/fuzz_restriction
 tests_fuzz_fuzz_restriction_SOURCES = tests/fuzz/fuzz_restriction.c
 tests_fuzz_fuzz_restriction_LDADD = $(RESTRICTION_LIBS) $(CONF_LIBS) $(PROTO_LIBS) $(BASE_LIBS)
 tests_fuzz_fuzz_restriction_LDFLAGS = $(FUZZ_LDFLAGS)
+noinst_PROGRAMS += tests/fuzz/fuzz_pop3_parser
+tests_fuzz_fuzz_pop3_parser_SOURCES = tests/fuzz/fuzz_pop3_parser.c
+tests_fuzz_fuzz_pop3_parser_LDADD = $(PROTO_LIBS) $(BASE_LIBS)
+tests_fuzz_fuzz_pop3_parser_LDFLAGS = $(FUZZ_LDFLAGS)
 endif
