@@ -10,9 +10,11 @@ static void mdoc_put(const char *text)
 {
     if (*text == '.' || *text == '\'')
         fputs("\\&", stdout);
-    for (; *text != '\0'; text++) {
+    for (const char *start = text; *text != '\0'; text++) {
         if (*text == '\\')
             fputs("\\e", stdout);
+        else if (text > start && text[0] == ' ' && text[-1] == '.')
+            putchar('\n'); /* each sentence on a line of its own */
         else
             putchar(*text);
     }

@@ -290,6 +290,23 @@ static void test_check(void **state)
     buf_free(&b);
 }
 
+static void test_embedded_directory_has_a_server(void **state)
+{
+    (void)state;
+    struct conf *conf = load("embedded_directory = yes\nstate_directory = /var/a b\n", NULL, NULL);
+    assert_non_null(conf);
+    assert_int_equal(conf->server_host.n, 1);
+    assert_string_equal(conf->server_host.v[0], "ldapi://%2Fvar%2Fa%20b%2Fslapd%2Fldapi");
+    assert_string_equal(conf_origin(conf, "server_host"), "default");
+    conf_free(&conf);
+    conf = load("embedded_directory = yes\nserver_host = ldap://x\n", NULL, NULL);
+    assert_string_equal(conf->server_host.v[0], "ldap://x");
+    conf_free(&conf);
+    conf = load("embedded_directory = no\n", NULL, NULL);
+    assert_int_equal(conf->server_host.n, 0);
+    conf_free(&conf);
+}
+
 static void test_defaults_are_valid(void **state)
 {
     (void)state;
@@ -311,6 +328,7 @@ int main(void)
         cmocka_unit_test(test_byte_by_byte),
         cmocka_unit_test(test_control_channel),
         cmocka_unit_test(test_check),
+        cmocka_unit_test(test_embedded_directory_has_a_server),
         cmocka_unit_test(test_defaults_are_valid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
