@@ -82,7 +82,8 @@ def tracked():
     out = subprocess.run(["git", "-C", TOP, "ls-files"], capture_output=True, text=True)
     if out.returncode == 0 and out.stdout:
         return out.stdout.split()
-    return [os.path.relpath(os.path.join(d, f), TOP) for d, _, fs in os.walk(TOP) for f in fs]
+    return [os.path.relpath(os.path.join(d, f), TOP) for d, _, fs in os.walk(TOP) for f in fs
+            if not os.path.relpath(d, TOP).startswith(("build", "trial", "autom4te"))]
 
 
 def sources():
