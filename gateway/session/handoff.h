@@ -46,9 +46,10 @@ struct handoff *handoff_new(struct loop *loop, const char *run_path, unsigned co
 void handoff_free(struct handoff **h);
 unsigned handoff_index(const struct uuid *owner, unsigned count);
 /*
- * Gives the stream (with its unread input) away. fn is called once: true where dirigo-mailbox has
- * it (*s was set to NULL; with TLS, ended(arg) follows when the session ends); false where it could
- * not, and then the caller has its stream back in *s and tells the client that it is temporary.
+ * Gives the stream (with its unread input) away; *s is NULL then. fn is called once, from the loop:
+ * true where dirigo-mailbox has it (with TLS, ended(arg) follows when the session ends); false
+ * where it could not: then back is the stream again, for which the caller sets its callbacks at
+ * once and tells the client that it is temporary, or NULL where the client is gone.
  */
 void handoff_give(struct handoff *h, struct stream **s, const struct handoff_session *session,
                   void (*fn)(bool taken, struct stream *back, void *arg), void (*ended)(void *arg),
