@@ -231,9 +231,17 @@ zone:
 
     def start(self):
         self.process = Process(["/usr/sbin/nsd", "-d", "-c", f"{self.folder}/nsd.conf"], f"{self.folder}/nsd.log")
-        wait_for("nsd", lambda: "status: NOERROR" in run("drill", "-p", str(self.port), "@127.0.0.1", self.zone,
-                                                       "SOA").stdout or "rcode: NOERROR" in run(
-            "drill", "-p", str(self.port), "@127.0.0.1", self.zone, "SOA").stdout)
+        wait_for("nsd", self.answers)
+
+    def answers(self):
+        """Whether the zone's SOA is served, asked with no more patience than the start of a local server needs."""
+        name = b"".join(bytes([len(label)]) + label.encode() for label in self.zone.split(".")) + b"\0"
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.settimeout(0.1)
+            s.connect(("127.0.0.1", self.port))
+            s.send(b"\0\1\0\0\0\1\0\0\0\0\0\0" + name + b"\0\6\0\1")
+            reply = s.recv(512)
+            return reply[3] & 15 == 0 and reply[7] > 0
 
     def stop(self):
         if self.process:
