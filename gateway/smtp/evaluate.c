@@ -149,13 +149,14 @@ struct restriction_list *evaluate_list(struct session *s, enum restriction_stage
     char *error = NULL;
 
     /* "absent" means that nobody has such a list: an empty one. */
-    if (find_text(s, stage, recipient, &text, dn) == ANSWER_UNKNOWN) {
-        set_failure(r, "4.4.3", "Temporary lookup failure", restriction_stage_name(stage), NULL);
-        return NULL;
-    }
+    enum answer answer = find_text(s, stage, recipient, &text, dn);
     /* The run may outlive the snapshot that the name is in. */
     if (*dn != NULL)
         *dn = arena_strdup(s->eval->scratch, *dn);
+    if (answer == ANSWER_UNKNOWN) {
+        set_failure(r, "4.4.3", "Temporary lookup failure", restriction_stage_name(stage), *dn);
+        return NULL;
+    }
     struct restriction_list *list =
         restriction_cache_get(s->d->lists, text != NULL ? text : "", stage, &error);
     if (list == NULL) {
