@@ -80,6 +80,8 @@ void loop_free(struct loop **loop)
     if (l == NULL)
         return;
     loop_run_posts(l);
+    /* A stream freed while a callback of its own was due is let go of in that callback's place. */
+    event_base_loop(l->base, EVLOOP_NONBLOCK);
     event_free(l->wakeup);
     close(l->wakeup_fd);
     event_base_free(l->base);

@@ -135,7 +135,7 @@ class SmtpTest(StackTest):
         t.hello()
         t.say("RCPT TO:<alice@example.org>", "503")
         t.say("DATA", "503")
-        t.say("MAIL FROM:a b c", "501")
+        t.say("MAIL FROM:<a b>", "501 5.1.7")
         t.say("MAIL FROM:<a@example.net> FOO=bar", "555 5.5.4")
         t.say("MAIL FROM:<a@example.net> SIZE=300000", "552 5.3.4")
         t.say("MAIL FROM:<a@example.net> SIZE=100 BODY=8BITMIME AUTH=<>", "250")
