@@ -150,6 +150,13 @@ static const char *const master_fixed[] = {
 static int reload_check(struct master *m, const struct conf *conf, struct buf *errors)
 {
     int rc = conf_check(conf, errors);
+    if (conf->embedded_directory &&
+        strcmp(conf->search_base, m->generation->conf->search_base) != 0) {
+        buf_printf(errors,
+                   "%s: search_base: the embedded directory was made for %s; set that again\n",
+                   conf_origin(conf, "search_base"), m->generation->conf->search_base);
+        rc = -1;
+    }
     for (size_t i = 0; i < sizeof(master_fixed) / sizeof(*master_fixed); i++) {
         if (strcmp(conf_text(conf, master_fixed[i]),
                    conf_text(m->generation->conf, master_fixed[i])) == 0)
