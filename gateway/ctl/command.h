@@ -42,6 +42,7 @@ struct command {
 };
 
 extern const struct command command_config;
+extern const struct command command_dns;
 extern const struct command command_help;
 extern const struct command command_reload;
 extern const struct command command_status;

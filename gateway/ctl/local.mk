@@ -3,9 +3,10 @@ dirigo_SOURCES = \
 	%D%/command.h \
 	%D%/config.c \
 	%D%/control.c \
+	%D%/dns.c \
 	%D%/help.c \
 	%D%/json.c \
 	%D%/main.c
 dirigo_CPPFLAGS = $(AM_CPPFLAGS) -DDIRIGO_VERSION='"$(PACKAGE_VERSION)"'
-dirigo_LDADD = $(CONF_LIBS) $(IPC_LIBS) $(TLS_LIBS)
+dirigo_LDADD = $(RESOLVER_CLIENT_LIBS) $(CONF_LIBS) $(IPC_LIBS) $(TLS_LIBS)
 dist_man_MANS += %D%/dirigo.1

@@ -25,3 +25,4 @@ tests_unit_test_smtp_client_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_smtp_client_LDADD = gateway/relay/librelay.a $(PROTO_LIBS) gateway/ipc/libipc.a \
 	$(TLS_LIBS) $(UNIT_LIBS)
 endif
+dist_man_MANS += %D%/dirigo-relay.8

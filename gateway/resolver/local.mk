@@ -20,3 +20,4 @@ tests_unit_test_resolver_settings_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_resolver_settings_LDADD = gateway/resolver/libresolver.a \
 	$(CONF_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
 endif
+dist_man_MANS += %D%/dirigo-resolver.8

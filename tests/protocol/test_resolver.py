@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """dirigo-resolver against a zone that is signed here and served by nsd: what is secure, insecure, bogus, absent,
 unknown."""
-import os
+import json
 import re
 import shutil
 import struct
@@ -168,6 +168,30 @@ child NS ns
         for ident, a in seen.items():
             self.assertEqual((a.security, a.rcode), (SECURE, 3 if ident % 2 else 0))
         channel.close()
+
+    def tool(self, *args):
+        path = f"{self.folder}/dirigo.conf"
+        with open(path, "w", encoding="utf-8") as f:
+            f.writelines(f"{k} = {v}\n" for k, v in self.resolver.conf.items())
+        done = harness.run(f"{harness.BUILD}/dirigo", "-c", path, "dns", *args, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    def test_tool(self):
+        code, out, _ = self.tool("signed.example")
+        self.assertEqual((code, out), (0, "signed.example MX: found, secure\n    10 mx.signed.example\n"))
+        code, out, _ = self.tool("alias.signed.example", "a")
+        self.assertEqual((code, out), (0, "alias.signed.example A: found, secure\n    127.0.0.1\n"))
+        self.assertEqual(self.tool("mx.signed.example", "AAAA")[:2], (1, "mx.signed.example AAAA: nodata, secure\n"))
+        self.assertEqual(self.tool("no.signed.example")[:2], (1, "no.signed.example MX: nxdomain, secure\n"))
+        self.assertEqual(self.tool("a..b")[0], 1)
+        self.assertEqual(self.tool("signed.example", "WHAT")[0], 1)
+        self.assertEqual(self.tool()[0], 64)
+        code, out, _ = self.tool("altered.signed.example", "A", "--json")
+        answer = json.loads(out)
+        self.assertEqual((code, answer["status"], answer["security"]), (69, "unknown", "bogus"))
+        self.assertTrue(answer["why"])
+        code, out, _ = self.tool("long.signed.example", "TXT", "--json")
+        self.assertEqual((code, json.loads(out)["records"][0]["data"]), (0, "x" * 2500))
 
     def test_links(self):
         out = subprocess.run(["readelf", "-d", f"{harness.BUILD}/dirigo-resolver"], capture_output=True, text=True,
