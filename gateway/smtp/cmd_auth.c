@@ -57,8 +57,8 @@ static void send_challenge(struct session *s, const void *data, size_t len)
 
 static void logged_in(struct session *s)
 {
-    log_info("login", LOG_STR("id", s->id), LOG_STR("login", s->login->login),
-             LOG_STR("dn", s->login->dn));
+    log_debug("login", LOG_STR("id", s->id), LOG_STR("login", s->login->login),
+              LOG_STR("dn", s->login->dn));
     session_reply(s, 235, "2.7.0", "Authentication successful");
 }
 
@@ -68,7 +68,6 @@ static void auth_failed(struct session *s, enum auth_result result)
     switch (result) {
     case AUTH_DENIED:
         s->d->failed_logins++;
-        log_info("login failed", LOG_STR("id", s->id));
         session_reply(s, 535, "5.7.8", "Authentication credentials invalid");
         break;
     case AUTH_BAD_MECH:
