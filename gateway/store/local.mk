@@ -20,6 +20,7 @@ gateway_store_libstore_a_SOURCES = \
 	%D%/maildir.c %D%/maildir.h \
 	%D%/private.h \
 	%D%/read.c \
+	%D%/session.c %D%/session.h \
 	%D%/store.c \
 	%D%/sync.c \
 	%D%/utf7.c %D%/utf7.h \
@@ -27,3 +28,16 @@ gateway_store_libstore_a_SOURCES = \
 	%D%/watch.c
 gateway_store_libstore_a_CPPFLAGS = $(AM_CPPFLAGS) $(LMDB_CFLAGS)
 STORE_LIBS = gateway/store/libstore.a gateway/store/libstore_names.a $(LMDB_LIBS)
+
+if TESTS_ENABLED
+check_PROGRAMS += tests/unit/test_store
+tests_unit_test_store_SOURCES = tests/unit/test_store.c
+tests_unit_test_store_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_store_LDADD = $(STORE_LIBS) $(EVENT_LIBS) $(UNIT_LIBS)
+endif
+
+# The process. It has no TLS: the front ends keep it.
+pkglibexec_PROGRAMS += dirigo-mailbox
+dirigo_mailbox_SOURCES = %D%/mailbox_main.c
+dirigo_mailbox_LDADD = gateway/imap/libimapsession.a gateway/pop3/libpop3session.a $(STORE_LIBS) \
+	gateway/queue/libqueue_client.a $(PROTO_LIBS) $(SERVICE_LIBS) $(IPC_LIBS) $(EVENT_LIBS)

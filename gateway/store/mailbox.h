@@ -54,8 +54,7 @@ struct mailbox;
 struct mailbox *mailbox_open(struct store *store, const struct uuid *owner);
 void mailbox_release(struct mailbox **mb);
 const struct uuid *mailbox_owner(const struct mailbox *mb);
-/* POP3's exclusive access (RFC 1939 section 3): false where another session of this process has it.
- * Loop only. */
+/* POP3's exclusive access (RFC 1939 section 3): false where another session has it. Loop only. */
 bool mailbox_lock(struct mailbox *mb);
 void mailbox_unlock(struct mailbox *mb);
 

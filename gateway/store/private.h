@@ -26,8 +26,8 @@ struct mailbox {
     struct store *store;
     struct uuid owner;
     unsigned refs;
-    bool locked;
     int fd;               /* O_PATH of the owner's directory */
+    int lock_fd;          /* POP3's exclusive lock, or -1 */
     pthread_mutex_t lock; /* of the three below */
     struct index *ix;
     unsigned users;

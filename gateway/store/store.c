@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "gateway/base/clock.h"
@@ -87,6 +88,7 @@ struct mailbox *mailbox_open(struct store *store, const struct uuid *owner)
     mb->owner = *owner;
     mb->refs = 1;
     mb->fd = fd;
+    mb->lock_fd = -1;
     pthread_mutex_init(&mb->lock, NULL);
     LIST_INSERT_HEAD(&store->mailboxes, mb, entry);
     return mb;
@@ -101,6 +103,7 @@ void mailbox_release(struct mailbox **mbp)
     LIST_REMOVE(mb, entry);
     index_close(&mb->ix);
     pthread_mutex_destroy(&mb->lock);
+    mailbox_unlock(mb);
     close(mb->fd);
     free(mb);
 }
@@ -112,15 +115,27 @@ const struct uuid *mailbox_owner(const struct mailbox *mb)
 
 bool mailbox_lock(struct mailbox *mb)
 {
-    if (mb->locked)
+    if (mb->lock_fd >= 0)
         return false;
-    mb->locked = true;
+    /* A file's lock also keeps an older process out that drains while this one starts. */
+    int fd = openat(mb->fd, "pop3.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        mailbox_failed(mb, "cannot lock a mailbox", "pop3.lock");
+        return false;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        close(fd);
+        return false;
+    }
+    mb->lock_fd = fd;
     return true;
 }
 
 void mailbox_unlock(struct mailbox *mb)
 {
-    mb->locked = false;
+    if (mb->lock_fd >= 0)
+        close(mb->lock_fd);
+    mb->lock_fd = -1;
 }
 
 /* ---- transactions ---- */

@@ -179,10 +179,7 @@ class Alone:
         """Ends the process; what a sanitizer found, or an exit code, is an error."""
         if self.child is None:
             return
-        try:
-            self.control.send(STOP)
-        except BrokenPipeError:
-            pass  # it has ended by itself
+        self.control.send(STOP)
         try:
             code = self.child.wait(20)
         except subprocess.TimeoutExpired:

@@ -1,0 +1,202 @@
+/* dirigo-mailbox: IMAP and POP3 sessions after login. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "gateway/base/log.h"
+#include "gateway/base/mem.h"
+#include "gateway/base/str.h"
+#include "gateway/ipc/channel.h"
+#include "gateway/service/service.h"
+#include "gateway/session/handoff.h"
+#include "gateway/store/session.h"
+
+static const struct mail_protocol *const protocols[] = {&imap_protocol, &pop3_protocol};
+
+struct held_session {
+    LIST_ENTRY(held_session) entry;
+    struct mailbox_process *process;
+    const struct mail_protocol *protocol;
+    void *session;
+};
+
+struct mailbox_process {
+    struct service *service;
+    struct mail_env env;
+    struct ipc_server *server;
+    LIST_HEAD(, held_session) sessions;
+    uint64_t started[2];
+    unsigned open;
+};
+
+static void session_ended(void *arg)
+{
+    struct held_session *h = arg;
+    LIST_REMOVE(h, entry);
+    h->process->open--;
+    service_session_end(h->process->service);
+    free(h);
+}
+
+static const struct mail_protocol *find_protocol(const char *name, size_t *index)
+{
+    for (*index = 0; *index < sizeof(protocols) / sizeof(protocols[0]); (*index)++)
+        if (name != NULL && strcmp(protocols[*index]->name, name) == 0)
+            return protocols[*index];
+    return NULL;
+}
+
+static bool start_session(struct mailbox_process *p, const char *protocol,
+                          const struct mail_start *st)
+{
+    size_t index;
+    const struct mail_protocol *proto = find_protocol(protocol, &index);
+    if (proto == NULL || service_draining(p->service) || !service_session_begin(p->service)) {
+        close(st->fd);
+        return false;
+    }
+    char peer[NETADDR_STRLEN];
+    log_info("session started", LOG_STR("id", st->id), LOG_STR("protocol", protocol),
+             LOG_STR("login", st->login), LOG_STR("client", netaddr_str(&st->peer, peer)));
+    struct held_session *h = mem_zalloc(sizeof(*h));
+    h->process = p;
+    h->protocol = proto;
+    LIST_INSERT_HEAD(&p->sessions, h, entry);
+    p->started[index]++;
+    p->open++;
+    h->session = proto->start(&p->env, st, session_ended, h);
+    return true;
+}
+
+static int take_session(struct mailbox_process *p, struct ipc_peer *peer, struct msg *m)
+{
+    struct mail_start st;
+    const char *protocol = msg_get_str(m);
+    st.id = msg_get_str(m);
+    st.tag = msg_get_str(m);
+    st.owner = msg_get_uuid(m);
+    st.login = msg_get_str(m);
+    msg_get_str(m); /* address */
+    st.peer = msg_get_addr(m);
+    msg_get_bool(m); /* tls */
+    st.input = msg_get_bytes(m, &st.input_len);
+    msg_get_str(m); /* capabilities: none changes what follows the login yet */
+    st.fd = msg_get_fd(m);
+    if (msg_end(m) != 0 || protocol == NULL || st.id == NULL || st.tag == NULL ||
+        st.login == NULL || st.fd < 0 || uuid_is_zero(&st.owner)) {
+        if (st.fd >= 0)
+            close(st.fd);
+        return -1;
+    }
+    bool taken = start_session(p, protocol, &st);
+    struct msg *reply = msg_new(MAILBOX_MSG_SESSION_RESULT);
+    msg_put_bool(reply, taken);
+    ipc_reply(peer, msg_id(m), &reply);
+    return 0;
+}
+
+static int status(struct mailbox_process *p, struct ipc_peer *peer, struct msg *m)
+{
+    if (msg_end(m) != 0)
+        return -1;
+    char *text = mem_printf("sessions=%u imap=%llu pop3=%llu jobs=%zu", p->open,
+                            (unsigned long long)p->started[0], (unsigned long long)p->started[1],
+                            worker_pending(p->env.workers));
+    struct msg *reply = msg_new(MAILBOX_MSG_STATUS_RESULT);
+    msg_put_str(reply, text);
+    ipc_reply(peer, msg_id(m), &reply);
+    free(text);
+    return 0;
+}
+
+static int request(struct ipc_peer *peer, struct msg *m, void *arg)
+{
+    switch (msg_type(m)) {
+    case MAILBOX_MSG_SESSION:
+        return take_session(arg, peer, m);
+    case MAILBOX_MSG_STATUS:
+        return status(arg, peer, m);
+    default:
+        return -1;
+    }
+}
+
+static const struct ipc_server_ops server_ops = {.request = request};
+
+static int start(struct service *s)
+{
+    const struct conf *conf = service_conf(s);
+    struct mailbox_process *p = mem_zalloc(sizeof(*p));
+    service_set_data(s, p);
+    p->service = s;
+    LIST_INIT(&p->sessions);
+    p->env.loop = service_loop(s);
+    p->env.conf = conf;
+    if (mkdir(conf->mail_directory, 0700) != 0 && errno != EEXIST) {
+        log_error("cannot make mail_directory", LOG_STR("path", conf->mail_directory),
+                  LOG_ERRNO(errno));
+        return -1;
+    }
+    p->env.store = store_new(p->env.loop, &(struct store_config){
+                                              .mail_directory = conf->mail_directory,
+                                              .index_map_size = conf->mailbox_index_map_size,
+                                              .folder_limit = (size_t)conf->mailbox_list_limit,
+                                          });
+    if (p->env.store == NULL)
+        return -1;
+    p->env.workers = worker_pool_new(p->env.loop, (unsigned)conf->mailbox_worker_threads);
+    p->env.queue = queue_client_new(p->env.loop, service_run_path(s, "queue.sock"));
+    int fd = service_take_ipc_listener(s);
+    if (fd < 0) {
+        log_error("no socket for the mailbox service");
+        return -1;
+    }
+    p->server = ipc_server_new(p->env.loop, fd, MAILBOX_SERVICE, MAILBOX_VERSION, &server_ops, p);
+    return 0;
+}
+
+static void end_all(struct mailbox_process *p, enum mail_end why)
+{
+    struct held_session *h, *next;
+    LIST_FOREACH_SAFE (h, &p->sessions, entry, next)
+        h->protocol->end(h->session, why);
+}
+
+static void drain(struct service *s)
+{
+    end_all(service_data(s), MAIL_END_DRAIN);
+}
+
+/* Sessions whose jobs run end with their jobs; the queue's client then answers what is outstanding,
+ * which ends the last ones. */
+static void stop(struct service *s)
+{
+    struct mailbox_process *p = service_data(s);
+    if (p == NULL)
+        return;
+    ipc_server_free(&p->server);
+    end_all(p, MAIL_END_STOP);
+    if (p->env.workers != NULL)
+        worker_pool_free(&p->env.workers);
+    if (p->env.queue != NULL)
+        queue_client_free(&p->env.queue);
+    store_free(&p->env.store);
+    free(p);
+}
+
+static const struct service_def def = {
+    .name = "dirigo-mailbox",
+    .user = SERVICE_USER_MAIL,
+    .flags = SERVICE_NO_EXEC,
+    .start = start,
+    .drain = drain,
+    .stop = stop,
+};
+
+int main(int argc, char **argv)
+{
+    return service_main(&def, argc, argv);
+}
