@@ -7,8 +7,14 @@
 
 void smtp_lines_init(struct smtp_lines *l, size_t max)
 {
-    *l = (struct smtp_lines){.max = max};
-    buf_init(&l->held, max + 1); /* with the CR, which may come before its LF */
+    *l = (struct smtp_lines){0};
+    smtp_lines_set_max(l, max);
+}
+
+void smtp_lines_set_max(struct smtp_lines *l, size_t max)
+{
+    l->max = max;
+    l->held.max = max + 1; /* with the CR, which may come before its LF */
 }
 
 void smtp_lines_free(struct smtp_lines *l)

@@ -34,6 +34,8 @@ struct smtp_lines {
 
 /* max: bytes that a line may have, CRLF not counted. */
 void smtp_lines_init(struct smtp_lines *l, size_t max);
+/* Another bound, from the next byte on. */
+void smtp_lines_set_max(struct smtp_lines *l, size_t max);
 /* Frees memory and overwrites it: a line may have been a password. */
 void smtp_lines_free(struct smtp_lines *l);
 /*

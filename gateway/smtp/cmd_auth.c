@@ -41,8 +41,7 @@ const char *command_mechanisms(const struct session *s)
 static void auth_mode(struct session *s, bool on)
 {
     s->mode = on ? MODE_AUTH : MODE_COMMAND;
-    smtp_lines_free(&s->lines);
-    smtp_lines_init(&s->lines, on ? AUTH_LINE_MAX : (size_t)s->d->conf->line_length_limit);
+    smtp_lines_set_max(&s->lines, on ? AUTH_LINE_MAX : (size_t)s->d->conf->line_length_limit);
 }
 
 static void send_challenge(struct session *s, const void *data, size_t len)
@@ -108,12 +107,17 @@ static void auth_answered(const struct auth_reply *reply, void *arg)
     session_resume(s);
 }
 
-static void auth_aborted(struct session *s, const char *status, const char *text)
+void auth_abort(struct session *s)
 {
     s->login = NULL;
     s->last_word = false;
     auth_free(&s->auth);
     auth_mode(s, false);
+}
+
+static void auth_aborted(struct session *s, const char *status, const char *text)
+{
+    auth_abort(s);
     session_reply(s, 501, status, "%s", text);
 }
 

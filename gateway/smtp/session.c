@@ -282,12 +282,15 @@ static void take_line(struct session *s, const void *data, size_t len)
     stream_consume(s->stream, used);
     if (status == SMTP_LINE_MORE)
         return;
-    if (status != SMTP_LINE_READY)
+    if (status != SMTP_LINE_READY) {
         bad_line(s, status);
-    else if (s->mode == MODE_AUTH)
+        if (s->mode == MODE_AUTH)
+            auth_abort(s);
+    } else if (s->mode == MODE_AUTH) {
         auth_answer(s, n);
-    else
+    } else {
         command_run(s, n, used < len);
+    }
     if (s->errors >= (unsigned)d->conf->smtpd_hard_error_limit && !s->closing) {
         log_info("too many errors", LOG_STR("id", s->id), LOG_UINT("errors", s->errors));
         session_bye(s, 421, "4.7.0", "Too many errors");

@@ -139,6 +139,8 @@ const char *session_peer_literal(const struct session *s, char *dst);
 void command_run(struct session *s, size_t len, bool more);
 /* An answer to an AUTH challenge; it is in d->line. */
 void auth_answer(struct session *s, size_t len);
+/* Ends the exchange without a login and without a reply. */
+void auth_abort(struct session *s);
 
 #define COMMAND_FUNCTION(name) void command_##name(struct session *s, const char *arg, size_t len)
 COMMAND_FUNCTION(helo);
@@ -182,6 +184,7 @@ struct evaluation {
 
 /* Makes the session's evaluation ready; whatever the one before left in scratch is gone. */
 struct evaluation *evaluation_begin(struct session *s);
+/* Ends the session's evaluation, if any, with what it was waiting for. */
 void evaluation_free(struct session *s);
 /*
  * Evaluates the lists of the stages (bits 1 << STAGE_*) that govern recipient, or that hold where
@@ -196,6 +199,7 @@ struct restriction_list *evaluate_list(struct session *s, enum restriction_stage
 /* Evaluates the lists that the transaction's recipients have at DATA. */
 void evaluate_data(struct session *s,
                    void (*done)(struct session *s, struct restriction_result *r));
+/* Whether the verdict is a refusal, for good or for now. */
 bool result_refuses(const struct restriction_result *r);
 
 /* ---- transaction.c ---- */
@@ -232,6 +236,7 @@ struct transaction {
     struct message *message;
 };
 
+/* An empty one; transaction_end frees it. */
 struct transaction *transaction_new(void);
 /* Ends the transaction, with its message and its evaluation. Nothing where there is none. */
 void transaction_end(struct session *s);
@@ -250,6 +255,7 @@ int transaction_add_data_list(struct transaction *tx, struct restriction_list *l
 void message_begin(struct session *s);
 /* Bytes of the DATA phase; *used of them were taken. Replies when the end has come. */
 void message_feed(struct session *s, const void *data, size_t len, size_t *used);
+/* Drops a message that was not committed, with its file. *m may be NULL. */
 void message_free(struct message **m);
 /* The session ends: a commit that is under way goes on without it. */
 void message_orphan(struct session *s);

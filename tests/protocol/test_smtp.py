@@ -374,6 +374,10 @@ class SmtpTest(StackTest):
         t.say(base64.b64encode(b"alice").decode(), "334")
         t.say("not base64!", "501")
         t.say("AUTH LOGIN", "334")
+        t.send("x\nEHLO smuggled\r\n")
+        t.expect("500 5.5.2")
+        t.say("NOOP", "250")
+        t.say("AUTH LOGIN", "334")
         t.say(base64.b64encode(b"alice").decode(), "334")
         t.say(base64.b64encode(PASSWORDS["alice"].encode()).decode(), "235")
 
