@@ -7,9 +7,11 @@ directory_libdirectory_client_a_SOURCES = \
 	%D%/db.c %D%/db.h \
 	%D%/dn.c %D%/dn.h \
 	%D%/entry.c \
+	%D%/locate.c %D%/locate.h \
+	%D%/policy.c \
 	%D%/protocol.h \
 	%D%/replica.h \
-	%D%/resolve.h
+	%D%/resolve.c %D%/resolve.h
 directory_libdirectory_client_a_CFLAGS = $(AM_CFLAGS) $(LMDB_CFLAGS)
 
 # The secrets store's reader, for dirigo-auth.
@@ -30,5 +32,12 @@ tests_unit_test_replica_SOURCES = tests/unit/test_replica.c tests/unit/directory
 	tests/unit/directory_fixture.h
 tests_unit_test_replica_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_replica_LDADD = directory/libdirectory_write.a $(DIRECTORY_CLIENT_LIBS) \
+	$(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_resolve
+tests_unit_test_resolve_SOURCES = tests/unit/test_resolve.c tests/unit/directory_fixture.c \
+	tests/unit/directory_fixture.h
+tests_unit_test_resolve_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_resolve_LDADD = directory/libdirectory_write.a $(DIRECTORY_CLIENT_LIBS) \
 	$(BASE_LIBS) $(UNIT_LIBS)
 endif

@@ -47,12 +47,13 @@ struct resolution {
 };
 
 /*
- * Resolves address (local@domain, without angle brackets; a quoted local part is understood).
- * Domain aliases, exact, without +detail, catch-all; aliases, forwarding with or without a copy,
- * nested groups; bounded by alias_depth_limit and alias_expansion_limit; a loop is no answer but is
- * left out, and where nothing else is found it is a refusal that names the DNs. Any member that is
- * unknown makes the whole unknown. A remote address is found as DELIVERY_REMOTE: whether it may be
- * used is policy's business. Everything in *out lives in arena or the snapshot.
+ * Resolves address (local@domain, without angle brackets; a quoted local part is understood;
+ * without a domain: in $myorigin). Exact, without +detail, then both in the domain that an alias
+ * domain stands for, then the catch-all; aliases, forwarding with or without a copy, nested groups;
+ * bounded by alias_depth_limit and alias_expansion_limit, past which it is unknown; a loop is no
+ * answer but is left out, and where nothing else is found it is a refusal that names the DNs. Any
+ * member that is unknown makes the whole unknown. A remote address is found as DELIVERY_REMOTE:
+ * whether it may be used is policy's business. Everything in *out lives in arena or the snapshot.
  */
 void resolve_address(struct snapshot *snap, const char *address, bool with_steps,
                      struct arena *arena, struct resolution *out);

@@ -1,0 +1,122 @@
+#include "directory/locate.h"
+
+#include <string.h>
+
+#include "directory/replica.h"
+
+/* Domain aliases that may follow one another. */
+#define DOMAIN_HOPS_MAX 8
+#define ANY_RECIPIENT   (ENTRY_USER | ENTRY_ALIAS | ENTRY_GROUP)
+
+static const char away[] = "the directory cannot be asked now";
+
+const char *locate_two_owners(struct arena *arena, const struct entry *const e[2])
+{
+    const char *text =
+        arena_printf(arena, "two entries own this address: %s; %s", entry_dn(e[0]), entry_dn(e[1]));
+    return text != NULL ? text : "two entries own this address";
+}
+
+/* One key: FOUND and out->entry, ABSENT (no matter whether in sync), or UNKNOWN with a reason. */
+static enum answer find(struct snapshot *snap, const struct index_key *key, struct arena *arena,
+                        struct located *out)
+{
+    const struct entry *e[2];
+    int n = snapshot_find(snap, key, ANY_RECIPIENT, e);
+    if (n == 0)
+        return ANSWER_ABSENT;
+    if (n == 1 && snapshot_fresh_for_lookup(snap)) {
+        out->as = LOCATED_ENTRY;
+        out->entry = e[0];
+        return ANSWER_FOUND;
+    }
+    out->reason = n == 2 ? locate_two_owners(arena, e) : away;
+    out->dn = n > 0 ? entry_dn(e[0]) : NULL;
+    return ANSWER_UNKNOWN;
+}
+
+static enum answer find_local(struct snapshot *snap, const struct address *a, bool by_name,
+                              struct arena *arena, struct located *out)
+{
+    char fold[ADDRESS_STRLEN];
+    struct index_key key;
+    index_key(&key, INDEX_ADDRESS, fold, address_fold(a, fold));
+    enum answer answer = find(snap, &key, arena, out);
+    /* A domain that only mydestination names is this machine's own: names without a domain. */
+    if (answer == ANSWER_ABSENT && by_name && index_key_name(&key, a->local) == 0)
+        answer = find(snap, &key, arena, out);
+    return answer;
+}
+
+/* Exact, then without detail. */
+static enum answer find_user(struct snapshot *snap, const struct address *a, struct arena *arena,
+                             struct located *out)
+{
+    const char *delimiters = snapshot_conf(snap)->recipient_delimiter;
+    bool by_name = out->domain == NULL;
+    enum answer answer = find_local(snap, a, by_name, arena, out);
+    size_t len = strcspn(a->local, delimiters);
+    if (answer != ANSWER_ABSENT || len == 0 || a->local[len] == '\0')
+        return answer;
+    struct address base;
+    memcpy(base.local, a->local, len);
+    base.local[len] = '\0';
+    strcpy(base.domain, a->domain);
+    answer = find_local(snap, &base, by_name, arena, out);
+    if (answer == ANSWER_FOUND)
+        out->detail = arena_strdup(arena, a->local + len + 1);
+    return answer;
+}
+
+/* Where the domain stands for another one, replaces it: FOUND; ABSENT where it does not. */
+static enum answer rewrite_domain(struct address *a, struct located *out)
+{
+    const char *target =
+        out->domain == NULL ? NULL : entry_value(out->domain, ATTR_DOMAIN_TARGET, 0);
+    if (target == NULL)
+        return ANSWER_ABSENT;
+    out->rewrite = out->domain;
+    out->dn = entry_dn(out->domain);
+    if (address_domain(a->domain, target) == 0)
+        return ANSWER_FOUND;
+    out->reason = "the domain is an alias of something that is no domain";
+    return ANSWER_UNKNOWN;
+}
+
+static enum answer nobody(const struct snapshot *snap, struct located *out)
+{
+    out->dn = out->domain == NULL ? NULL : entry_dn(out->domain);
+    out->reason = snapshot_in_sync(snap) ? "no such address" : away;
+    if (!snapshot_in_sync(snap))
+        return ANSWER_UNKNOWN;
+    if (out->domain == NULL || entry_count(out->domain, ATTR_CATCHALL) == 0)
+        return ANSWER_ABSENT;
+    out->as = LOCATED_CATCH_ALL;
+    return ANSWER_FOUND;
+}
+
+enum answer locate(struct snapshot *snap, struct address *a, struct arena *arena,
+                   struct located *out)
+{
+    memset(out, 0, sizeof *out);
+    for (int hops = 0; hops < DOMAIN_HOPS_MAX; hops++) {
+        enum answer answer = directory_domain(snap, a->domain, &out->domain);
+        out->as = LOCATED_REMOTE;
+        if (answer == ANSWER_ABSENT)
+            return ANSWER_FOUND;
+        out->reason = away;
+        if (answer == ANSWER_UNKNOWN)
+            return ANSWER_UNKNOWN;
+        out->local_domain = true;
+        answer = find_user(snap, a, arena, out);
+        if (answer != ANSWER_ABSENT)
+            return answer;
+        answer = rewrite_domain(a, out);
+        if (answer == ANSWER_ABSENT)
+            return nobody(snap, out);
+        if (answer == ANSWER_UNKNOWN)
+            return ANSWER_UNKNOWN;
+    }
+    out->reason = "domain aliases lead to one another";
+    return ANSWER_UNKNOWN;
+}

@@ -1,0 +1,462 @@
+#include "directory/resolve.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "directory/locate.h"
+#include "directory/replica.h"
+#include "gateway/base/str.h"
+
+/* The entries between the address that was asked for and the one at hand. */
+struct frame {
+    const struct frame *up;
+    const struct entry *entry;
+};
+
+/* A set of things seen, by a hash of what makes two the same; slots are a power of two. */
+struct seen {
+    const void **slot;
+    size_t slots, count;
+};
+
+struct walk {
+    struct snapshot *snap;
+    const struct conf *conf;
+    struct arena *arena;
+    bool with_steps;
+    bool unknown;       /* the whole is; reason and dn say why, and the walk ends */
+    const char *reason; /* of the first refusal, or why it is unknown */
+    const char *dn;
+    bool local_domain, disabled;
+    struct delivery *deliveries;
+    size_t count, capacity;
+    struct resolve_step *steps;
+    size_t step_count, step_capacity;
+    struct seen entries;    /* uuids of entries that were expanded */
+    struct seen recipients; /* deliveries, to leave out doubles */
+};
+
+static void walk_address(struct walk *w, const char *text, unsigned depth, const struct frame *up);
+
+static void give_up(struct walk *w, const char *reason, const char *dn)
+{
+    if (w->unknown)
+        return;
+    w->unknown = true;
+    w->reason = reason;
+    w->dn = dn;
+}
+
+/* The first refusal is the one that is told. */
+static void refuse(struct walk *w, const char *reason, const char *dn)
+{
+    if (w->reason == NULL) {
+        w->reason = reason != NULL ? reason : "no such address";
+        w->dn = dn;
+    }
+}
+
+/* Room for one more element; the array moves. NULL (and the walk is unknown) past the arena's
+ * bound. */
+static void *grow(struct walk *w, void *array, size_t count, size_t *capacity, size_t size)
+{
+    if (count < *capacity)
+        return array;
+    size_t wanted = *capacity == 0 ? 4 : *capacity * 2;
+    void *bigger = arena_alloc(w->arena, wanted * size);
+    if (bigger == NULL) {
+        give_up(w, "the expansion needs too much memory", NULL);
+        return NULL;
+    }
+    if (count > 0)
+        memcpy(bigger, array, count * size);
+    *capacity = wanted;
+    return bigger;
+}
+
+static void step(struct walk *w, unsigned depth, const char *address, const struct entry *e,
+                 const char *what)
+{
+    if (!w->with_steps)
+        return;
+    struct resolve_step *steps =
+        grow(w, w->steps, w->step_count, &w->step_capacity, sizeof *w->steps);
+    if (steps == NULL)
+        return;
+    w->steps = steps;
+    w->steps[w->step_count++] = (struct resolve_step){.depth = depth,
+                                                      .address = arena_strdup(w->arena, address),
+                                                      .dn = e == NULL ? NULL : entry_dn(e),
+                                                      .what = what};
+}
+
+/* ---- sets ---- */
+
+static bool same_delivery(const struct delivery *a, const struct delivery *b)
+{
+    if (a->kind != b->kind)
+        return false;
+    return a->kind == DELIVERY_REMOTE ? str_ieq(a->address, b->address)
+                                      : uuid_eq(&a->owner, &b->owner);
+}
+
+static bool same_uuid(const void *a, const void *b)
+{
+    return uuid_eq(a, b);
+}
+
+static bool same_recipient(const void *a, const void *b)
+{
+    return same_delivery(a, b);
+}
+
+static uint32_t hash_uuid(const void *uuid)
+{
+    return str_crc32c(0, uuid, sizeof(struct uuid));
+}
+
+static uint32_t hash_recipient(const void *delivery)
+{
+    const struct delivery *d = delivery;
+    if (d->kind != DELIVERY_REMOTE)
+        return hash_uuid(&d->owner);
+    uint32_t hash = 5381;
+    for (const char *s = d->address; *s != '\0'; s++)
+        hash = hash * 33 + (uint8_t)str_lower_char(*s);
+    return hash;
+}
+
+typedef uint32_t hash_fn(const void *item);
+typedef bool same_fn(const void *a, const void *b);
+
+static void seen_insert(struct seen *set, const void *item, hash_fn *hash)
+{
+    size_t i = hash(item) & (set->slots - 1);
+    while (set->slot[i] != NULL)
+        i = (i + 1) & (set->slots - 1);
+    set->slot[i] = item;
+}
+
+static const void *seen_find(const struct seen *set, const void *item, hash_fn *hash, same_fn *same)
+{
+    if (set->slots == 0)
+        return NULL;
+    for (size_t i = hash(item) & (set->slots - 1); set->slot[i] != NULL;
+         i = (i + 1) & (set->slots - 1))
+        if (same(set->slot[i], item))
+            return set->slot[i];
+    return NULL;
+}
+
+/* item lives as long as the arena or the snapshot, and is not in the set. */
+static void seen_add(struct walk *w, struct seen *set, const void *item, hash_fn *hash)
+{
+    if (set->count * 2 >= set->slots) {
+        struct seen bigger = {.slots = set->slots == 0 ? 8 : set->slots * 2, .count = set->count};
+        bigger.slot = arena_alloc(w->arena, bigger.slots * sizeof *bigger.slot);
+        if (bigger.slot == NULL) {
+            give_up(w, "the expansion needs too much memory", NULL);
+            return;
+        }
+        for (size_t i = 0; i < set->slots; i++)
+            if (set->slot[i] != NULL)
+                seen_insert(&bigger, set->slot[i], hash);
+        *set = bigger;
+    }
+    seen_insert(set, item, hash);
+    set->count++;
+}
+
+/* ---- deliveries ---- */
+
+static void deliver(struct walk *w, const struct delivery *d)
+{
+    if (w->unknown || seen_find(&w->recipients, d, hash_recipient, same_recipient) != NULL)
+        return;
+    if (w->count == (size_t)w->conf->alias_expansion_limit) {
+        give_up(w, "more recipients than alias_expansion_limit allows", d->dn);
+        return;
+    }
+    struct delivery *all = grow(w, w->deliveries, w->count, &w->capacity, sizeof *all);
+    struct delivery *copy = arena_alloc(w->arena, sizeof *copy); /* stays where it is */
+    if (all == NULL || copy == NULL)
+        return;
+    *copy = *d;
+    w->deliveries = all;
+    w->deliveries[w->count++] = *d;
+    seen_add(w, &w->recipients, copy, hash_recipient);
+}
+
+static const char *keep_address(struct walk *w, const struct address *a)
+{
+    char text[ADDRESS_STRLEN];
+    const char *kept = arena_strdup(w->arena, address_format(a, text));
+    if (kept == NULL)
+        give_up(w, "the expansion needs too much memory", NULL);
+    return kept != NULL ? kept : "";
+}
+
+static void deliver_remote(struct walk *w, const struct address *a, const struct entry *e)
+{
+    struct delivery d = {.kind = DELIVERY_REMOTE, .address = keep_address(w, a)};
+    if (e != NULL) {
+        d.owner = *entry_uuid(e);
+        d.dn = entry_dn(e);
+    }
+    deliver(w, &d);
+}
+
+static void deliver_mailbox(struct walk *w, const struct entry *e, const struct address *a,
+                            const char *detail)
+{
+    const char *host = entry_value(e, ATTR_MAIL_HOST, 0);
+    struct delivery d = {.kind = DELIVERY_MAILBOX,
+                         .owner = *entry_uuid(e),
+                         .address = keep_address(w, a),
+                         .detail = detail,
+                         .dn = entry_dn(e)};
+    if (host != NULL && !str_ieq(host, w->conf->myhostname)) {
+        d.kind = DELIVERY_HOST;
+        d.host = host;
+    }
+    deliver(w, &d);
+}
+
+/* ---- entries ---- */
+
+/*
+ * Whether e is being expanded already. *self: only groups and aliases lie between, so e is somebody
+ * who forwards to a list that they are on themselves, and wants a copy; another user between the
+ * two makes it a loop.
+ */
+static bool on_path(const struct frame *up, const struct entry *e, bool *self)
+{
+    *self = (entry_kinds(e) & ENTRY_USER) != 0;
+    for (; up != NULL; up = up->up) {
+        if (uuid_eq(entry_uuid(up->entry), entry_uuid(e)))
+            return true;
+        if ((entry_kinds(up->entry) & ENTRY_USER) != 0)
+            *self = false;
+    }
+    return false;
+}
+
+static void refuse_loop(struct walk *w, const struct frame *up, const struct entry *e)
+{
+    const char *text = entry_dn(e);
+    for (; up != NULL; up = up->up) {
+        text = arena_printf(w->arena, "%s -> %s", entry_dn(up->entry), text);
+        if (text == NULL || uuid_eq(entry_uuid(up->entry), entry_uuid(e)))
+            break;
+    }
+    text = text == NULL ? NULL : arena_printf(w->arena, "entries forward in a loop: %s", text);
+    refuse(w, text != NULL ? text : "entries forward in a loop", entry_dn(e));
+}
+
+static const char *kind_name(const struct entry *e)
+{
+    unsigned kinds = entry_kinds(e);
+    return (kinds & ENTRY_GROUP) != 0 ? "group" : (kinds & ENTRY_USER) != 0 ? "user" : "alias";
+}
+
+/* The address that mail to an entry reached by its DN has: its first one of a domain of ours. */
+static enum answer own_address(struct walk *w, const struct entry *e, struct address *a)
+{
+    static const enum entry_attr attrs[] = {ATTR_MAIL, ATTR_MAIL_ALTERNATE};
+    struct address first = {.local = ""};
+    const struct entry *domain;
+    const char *value;
+    for (size_t k = 0; k < 2; k++) {
+        for (size_t i = 0; (value = entry_value(e, attrs[k], i)) != NULL; i++) {
+            if (address_parse(a, value) < 0 || a->domain[0] == '\0')
+                continue;
+            enum answer answer = directory_domain(w->snap, a->domain, &domain);
+            if (answer != ANSWER_ABSENT)
+                return answer;
+            if (first.local[0] == '\0')
+                first = *a;
+        }
+    }
+    *a = first;
+    return ANSWER_ABSENT;
+}
+
+static void expand(struct walk *w, const struct entry *e, const struct address *a,
+                   const char *detail, unsigned depth, const struct frame *up);
+
+static void expand_member(struct walk *w, const char *dn, unsigned depth, const struct frame *up)
+{
+    const struct entry *e;
+    struct address a = {.local = ""};
+    enum answer answer = entry_by_dn(w->snap, dn, &e);
+    if (answer == ANSWER_UNKNOWN) {
+        give_up(w, "a member of the group is not known now", entry_dn(up->entry));
+        return;
+    }
+    if (answer == ANSWER_ABSENT) {
+        step(w, depth, dn, NULL, "dangling member");
+        return;
+    }
+    if ((entry_kinds(e) & ENTRY_USER) != 0) {
+        answer = own_address(w, e, &a);
+        if (answer == ANSWER_UNKNOWN) {
+            give_up(w, "a member's domain is not known now", entry_dn(e));
+            return;
+        }
+        if (answer == ANSWER_ABSENT && a.local[0] == '\0') {
+            step(w, depth, dn, e, "member without an address");
+            return;
+        }
+        if (answer == ANSWER_ABSENT) {
+            step(w, depth, dn, e, "remote");
+            deliver_remote(w, &a, e);
+            return;
+        }
+    }
+    expand(w, e, &a, NULL, depth, up);
+}
+
+static void expand_targets(struct walk *w, const struct entry *e, unsigned depth,
+                           const struct frame *up)
+{
+    static const enum entry_attr addresses[] = {ATTR_ROUTING_ADDRESS, ATTR_MEMBER_ADDRESS};
+    const struct frame frame = {.up = up, .entry = e};
+    const char *value;
+    for (size_t k = 0; k < 2; k++)
+        for (size_t i = 0; !w->unknown && (value = entry_value(e, addresses[k], i)) != NULL; i++)
+            walk_address(w, value, depth + 1, &frame);
+    for (size_t i = 0; !w->unknown && (value = entry_value(e, ATTR_MEMBER, i)) != NULL; i++)
+        expand_member(w, value, depth + 1, &frame);
+}
+
+static bool keeps_copy(const struct entry *e)
+{
+    const char *mode;
+    if (entry_count(e, ATTR_ROUTING_ADDRESS) == 0)
+        return (entry_kinds(e) & ENTRY_GROUP) == 0;
+    for (size_t i = 0; (mode = entry_value(e, ATTR_DELIVERY_MODE, i)) != NULL; i++)
+        if (str_ieq(mode, "keep"))
+            return true;
+    return false;
+}
+
+static void expand(struct walk *w, const struct entry *e, const struct address *a,
+                   const char *detail, unsigned depth, const struct frame *up)
+{
+    char text[ADDRESS_STRLEN];
+    const char *shown = w->with_steps ? address_format(a, text) : "";
+    unsigned kinds = entry_kinds(e);
+    bool self;
+    if (depth > (unsigned)w->conf->alias_depth_limit) {
+        give_up(w, "nested deeper than alias_depth_limit allows", entry_dn(e));
+        return;
+    }
+    if (on_path(up, e, &self)) {
+        step(w, depth, shown, e, self ? "own mailbox" : "loop");
+        if (self)
+            deliver_mailbox(w, e, a, detail);
+        else
+            refuse_loop(w, up, e);
+        return;
+    }
+    if (seen_find(&w->entries, entry_uuid(e), hash_uuid, same_uuid) != NULL) {
+        step(w, depth, shown, e, "already expanded");
+        return;
+    }
+    seen_add(w, &w->entries, entry_uuid(e), hash_uuid);
+    if ((kinds & ENTRY_DISABLED) != 0) {
+        step(w, depth, shown, e, "disabled");
+        w->disabled = w->disabled || w->reason == NULL;
+        refuse(w, "the recipient is disabled", entry_dn(e));
+        return;
+    }
+    step(w, depth, shown, e, kind_name(e));
+    if ((kinds & ENTRY_USER) != 0 && keeps_copy(e))
+        deliver_mailbox(w, e, a, detail);
+    expand_targets(w, e, depth, up);
+    if (w->count == 0 && !w->unknown)
+        refuse(w, "the entry leads to no recipient", entry_dn(e));
+}
+
+/* ---- addresses ---- */
+
+static void walk_catch_all(struct walk *w, const struct entry *domain, const char *address,
+                           unsigned depth, const struct frame *up)
+{
+    const char *value;
+    step(w, depth, address, domain, "catch-all");
+    if (depth + 1 > (unsigned)w->conf->alias_depth_limit) {
+        give_up(w, "nested deeper than alias_depth_limit allows", entry_dn(domain));
+        return;
+    }
+    /* A catch-all that nobody owns would catch itself: that is a loop, and found by its frame. */
+    for (const struct frame *f = up; f != NULL; f = f->up) {
+        if (uuid_eq(entry_uuid(f->entry), entry_uuid(domain))) {
+            refuse_loop(w, up, domain);
+            return;
+        }
+    }
+    const struct frame frame = {.up = up, .entry = domain};
+    for (size_t i = 0; !w->unknown && (value = entry_value(domain, ATTR_CATCHALL, i)) != NULL; i++)
+        walk_address(w, value, depth + 1, &frame);
+}
+
+static void walk_address(struct walk *w, const char *text, unsigned depth, const struct frame *up)
+{
+    struct located at;
+    struct address a;
+    if (address_parse(&a, text) < 0) {
+        step(w, depth, text, NULL, "malformed");
+        refuse(w, "malformed address", up == NULL ? NULL : entry_dn(up->entry));
+        return;
+    }
+    if (a.domain[0] == '\0' && address_domain(a.domain, w->conf->myorigin) < 0)
+        a.domain[0] = '\0';
+    enum answer answer = locate(w->snap, &a, w->arena, &at);
+    if (up == NULL)
+        w->local_domain = at.local_domain;
+    if (at.rewrite != NULL)
+        step(w, depth, text, at.rewrite, "domain alias");
+    if (answer == ANSWER_UNKNOWN) {
+        step(w, depth, text, NULL, "unknown");
+        give_up(w, at.reason, at.dn);
+    } else if (answer == ANSWER_ABSENT) {
+        step(w, depth, text, NULL, "absent");
+        refuse(w, at.reason, at.dn);
+    } else if (at.as == LOCATED_REMOTE) {
+        step(w, depth, text, NULL, "remote");
+        deliver_remote(w, &a, up == NULL ? NULL : up->entry);
+    } else if (at.as == LOCATED_CATCH_ALL) {
+        walk_catch_all(w, at.domain, text, depth, up);
+    } else {
+        expand(w, at.entry, &a, at.detail, depth, up);
+    }
+}
+
+void resolve_address(struct snapshot *snap, const char *address, bool with_steps,
+                     struct arena *arena, struct resolution *out)
+{
+    struct walk w = {
+        .snap = snap, .conf = snapshot_conf(snap), .arena = arena, .with_steps = with_steps};
+    struct address probe;
+    memset(out, 0, sizeof *out);
+    walk_address(&w, address, 0, NULL);
+    out->local_domain = w.local_domain;
+    out->steps = w.steps;
+    out->step_count = w.step_count;
+    if (!w.unknown && w.count > 0) {
+        out->answer = ANSWER_FOUND;
+        out->deliveries = w.deliveries;
+        out->count = w.count;
+        return;
+    }
+    out->reason = w.reason;
+    out->dn = w.dn;
+    /* What is no address can never be found; anything else is absent only in sync. */
+    if (!w.unknown && (snapshot_in_sync(snap) || address_parse(&probe, address) < 0)) {
+        out->answer = ANSWER_ABSENT;
+        out->disabled = w.disabled;
+    } else {
+        out->answer = ANSWER_UNKNOWN;
+    }
+}
