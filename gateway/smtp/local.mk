@@ -1,3 +1,5 @@
+dist_man_MANS += %D%/dirigo-smtpd.8
+
 noinst_LIBRARIES += gateway/smtp/librestriction.a
 gateway_smtp_librestriction_a_SOURCES = \
 	%D%/restrict_address.c \
