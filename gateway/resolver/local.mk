@@ -19,5 +19,10 @@ tests_unit_test_resolver_settings_SOURCES = tests/unit/test_resolver_settings.c
 tests_unit_test_resolver_settings_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_resolver_settings_LDADD = gateway/resolver/libresolver.a \
 	$(CONF_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_dns_client
+tests_unit_test_dns_client_SOURCES = tests/unit/test_dns_client.c
+tests_unit_test_dns_client_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_dns_client_LDADD = $(RESOLVER_CLIENT_LIBS) $(IPC_LIBS) $(UNIT_LIBS)
 endif
 dist_man_MANS += %D%/dirigo-resolver.8

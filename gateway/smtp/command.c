@@ -139,16 +139,17 @@ void command_run(struct session *s, size_t len, bool more)
 
 /* ---- greetings ---- */
 
-/* A name that goes into Received fields and the log: no white space, nothing that ends a comment.
- */
+/* A name that goes into Received fields and the log. What could end a comment or a field there
+ * becomes '?'; whether such a name is welcome is a restriction's business. */
 static char *take_helo(const char *arg, size_t len)
 {
     if (len == 0 || len > SMTP_DOMAIN_MAX)
         return NULL;
-    for (size_t i = 0; i < len; i++)
-        if (arg[i] <= ' ' || arg[i] > '~' || strchr("()<>\\\";,", arg[i]) != NULL)
-            return NULL;
-    return mem_strndup(arg, len);
+    char *helo = mem_strndup(arg, len);
+    for (char *p = helo; *p != '\0'; p++)
+        if (*p <= ' ' || *p > '~' || strchr("()<>\\\";,", *p) != NULL)
+            *p = '?';
+    return helo;
 }
 
 static void say_hello(struct session *s)

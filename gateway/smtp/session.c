@@ -10,6 +10,8 @@
 
 /* RFC 5321 section 4.5.3.1.5: a reply line with its code and CRLF. */
 #define REPLY_LINE_MAX 512
+/* How long the last reply may take to leave. */
+#define LAST_REPLY_MS 10000
 
 /* ---- replies ---- */
 
@@ -104,13 +106,28 @@ void session_free(struct session *s)
     session_gone(s);
 }
 
-/* Ends it in order: what was replied is still sent. */
+/* Ends it in order: what was replied is still sent, and draining waits for it. */
 static void session_finish(struct session *s)
 {
     log_debug("disconnect", LOG_STR("id", s->id), LOG_UINT("messages", s->messages),
               LOG_UINT("errors", s->errors));
-    stream_finish(&s->stream);
-    session_gone(s);
+    if (stream_pending(s->stream) == 0) {
+        session_free(s);
+        return;
+    }
+    session_forget(s);
+    s->ending = true;
+    stream_pause(s->stream);
+    stream_set_timeout(s->stream, LAST_REPLY_MS);
+}
+
+static void on_drained(struct stream *stream, void *arg)
+{
+    struct session *s = arg;
+
+    (void)stream;
+    if (s->ending)
+        session_free(s);
 }
 
 static void greeting_done(struct session *s, struct restriction_result *r)
@@ -170,16 +187,19 @@ static void on_closed(struct stream *stream, enum stream_end why, void *arg)
     static const char *const ends[] = {"closed by the client", "error", "time-out", "TLS error"};
     struct session *s = arg;
 
-    log_info("connection lost", LOG_STR("id", s->id), LOG_STR("why", ends[why]),
-             LOG_STR("error",
-                     why == STREAM_ERROR || why == STREAM_TLS_ERROR ? stream_error(stream) : ""));
-    if (why == STREAM_TIMEOUT && !s->tls)
+    if (!s->ending)
+        log_info("connection lost", LOG_STR("id", s->id), LOG_STR("why", ends[why]),
+                 LOG_STR("error", why == STREAM_ERROR || why == STREAM_TLS_ERROR
+                                      ? stream_error(stream)
+                                      : ""));
+    if (why == STREAM_TIMEOUT && !s->tls && !s->ending)
         say_at_once(stream_fd(stream), "421 4.4.2 Time-out, closing the connection\r\n");
     session_free(s);
 }
 
 static const struct stream_ops ops = {
     .input = on_input,
+    .drained = on_drained,
     .secured = on_secured,
     .closed = on_closed,
 };

@@ -85,6 +85,7 @@ struct session {
     bool waiting;     /* for another process */
     bool running;     /* session_run is on the stack */
     bool closing;     /* ends when its replies are sent */
+    bool ending;      /* only its last reply has to leave */
     bool no_timeout;  /* the stream's time-out is off while we are the slow ones */
     bool esmtp;       /* EHLO or LHLO */
     bool trusted;     /* in mynetworks */

@@ -37,8 +37,8 @@ def people(count):
     yield (f"dn: dirigoDomainName=example.org,{SUFFIX}\nobjectClass: dirigoDomain\n"
            f"dirigoDomainName: example.org\n\n")
     for i in range(count):
-        yield (f"dn: uid=user{i},ou=people,{SUFFIX}\nobjectClass: inetOrgPerson\nobjectClass: dirigoAccount\n"
-               f"uid: user{i}\ncn: User {i}\nsn: {i}\nmail: user{i}@example.org\nuserPassword: secret{i % 1}\n\n")
+        yield (f"dn: uid=user{i},ou=people,{SUFFIX}\nobjectClass: inetOrgPerson\nobjectClass: dirigoUser\n"
+               f"uid: user{i}\ncn: User {i}\nsn: {i}\nmail: user{i}@example.org\nuserPassword: secret0\n\n")
 
 
 def descendants(pid):
@@ -131,7 +131,8 @@ class Bench:
                 s.ehlo("bench.example.net")
                 s.mail("sender@example.net")
                 address = f"new{i}@example.org"
-                ldif = (f"dn: cn=new{i},ou=people,{SUFFIX}\nchangetype: add\nobjectClass: nisMailAlias\ncn: new{i}\n"
+                ldif = (f"dn: cn=new{i},ou=people,{SUFFIX}\nchangetype: add\nobjectClass: nisMailAlias\n"
+                        f"objectClass: inetLocalMailRecipient\ncn: new{i}\nmailLocalAddress: {address}\n"
                         f"rfc822MailMember: user1@example.org\n")
                 tool = subprocess.Popen(["ldapmodify", "-x", "-H", self.stack.slapd.url, "-D",
                                          self.stack.slapd.root_dn, "-w", self.stack.slapd.root_pw],

@@ -179,7 +179,10 @@ class Alone:
         """Ends the process; what a sanitizer found, or an exit code, is an error."""
         if self.child is None:
             return
-        self.control.send(STOP)
+        try:
+            self.control.send(STOP)
+        except BrokenPipeError:
+            pass  # it has ended by itself
         try:
             code = self.child.wait(20)
         except subprocess.TimeoutExpired:

@@ -27,7 +27,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ.get("DIRIGO_BUILD", os.path.join(TOP, "build"))
 SUFFIX = "dc=example,dc=org"
 # What conf/sample.ldif says of its people.
-PASSWORDS = {"alice": "alice-secret", "bob": "bob-secret"}
+PASSWORDS = {name: f"{name}-example" for name in ("alice", "bob", "carol", "dave")}
 PROTOCOLS = ("smtp", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s")
 SCHEMAS = ("core", "cosine", "nis", "inetorgperson", "misc")
 

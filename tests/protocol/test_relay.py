@@ -398,6 +398,24 @@ class Relayhost(RelayTest):
         self.assertEqual(mx3.messages, [])
 
 
+class Draining(RelayTest):
+    def test_a_job_under_way_is_finished(self):
+        class Slow(Server):
+            def session(self, s):
+                time.sleep(1)
+                super().session(s)
+
+        mx2 = Slow("127.0.0.2", self.port)
+        self.servers.append(mx2)
+        self.post("[mx2.mail.example]", "a@x")
+        harness.wait_for("the connection", lambda: mx2.connections)
+        self.relay.control.send(alone.DRAIN)
+        m = self.queue.read()
+        self.assertEqual((m.kind, m.u32()), (READY, 0))
+        self.expect(self.result()[1][0], SENT, "mx2", "^250")
+        self.assertEqual(self.relay.child.wait(10), 0)
+
+
 del RelayTest  # it has no tests of its own
 
 if __name__ == "__main__":

@@ -1,0 +1,89 @@
+/* The login front ends as services: certificate, clients, listeners. */
+#include <stdlib.h>
+
+#include "gateway/base/log.h"
+#include "gateway/base/mem.h"
+#include "gateway/base/str.h"
+#include "gateway/event/tls.h"
+#include "gateway/session/login.h"
+
+struct login_service {
+    struct service *service;
+    const struct login_protocol *protocol;
+    struct tls_context *tls; /* until start */
+    struct login_process *process;
+};
+
+int login_service_open(struct service *s, const struct login_protocol *protocol)
+{
+    const struct conf *conf = service_conf(s);
+    struct login_service *ls = mem_zalloc(sizeof(*ls));
+    char *error = NULL;
+
+    service_set_data(s, ls);
+    ls->service = s;
+    ls->protocol = protocol;
+    ls->tls = tls_server_new(conf->ssl_cert, conf->ssl_key, &error);
+    if (ls->tls == NULL) {
+        log_error("ssl_cert and ssl_key cannot be used", LOG_STR("error", error));
+        free(error);
+        return -1;
+    }
+    return 0;
+}
+
+static bool login_service_begin(void *arg)
+{
+    struct login_service *ls = arg;
+    return service_session_begin(ls->service);
+}
+
+static void login_service_end(void *arg)
+{
+    struct login_service *ls = arg;
+    service_session_end(ls->service);
+}
+
+int login_service_start(struct service *s)
+{
+    struct login_service *ls = service_data(s);
+    /* Of every kind that can be many there are as many as of ours. */
+    const struct login_setup setup = {
+        .loop = service_loop(s),
+        .conf = service_conf(s),
+        .protocol = ls->protocol,
+        .tls = ls->tls,
+        .run_path = service_run_path(s, "."),
+        .mailbox_count = service_count(s),
+        .session_begin = login_service_begin,
+        .session_end = login_service_end,
+        .arg = ls,
+    };
+    ls->tls = NULL;
+    ls->process = login_process_new(&setup);
+    return 0;
+}
+
+void login_service_accept(struct service *s, const char *protocol, int fd,
+                          const struct netaddr *peer)
+{
+    struct login_service *ls = service_data(s);
+    login_process_accept(ls->process, fd, peer, str_ieq(protocol, ls->protocol->name_tls));
+}
+
+void login_service_drain(struct service *s)
+{
+    struct login_service *ls = service_data(s);
+    login_process_drain(ls->process);
+}
+
+void login_service_stop(struct service *s)
+{
+    struct login_service *ls = service_data(s);
+    if (ls == NULL)
+        return;
+    service_set_data(s, NULL);
+    login_process_free(&ls->process);
+    tls_context_free(&ls->tls);
+    free(ls);
+}
