@@ -8,8 +8,8 @@ gateway_smtp_librestriction_a_SOURCES = \
 	%D%/restriction_table.c
 RESTRICTION_LIBS = gateway/smtp/librestriction.a
 
-noinst_LIBRARIES += gateway/smtp/libsmtpd.a
-gateway_smtp_libsmtpd_a_SOURCES = \
+pkglibexec_PROGRAMS += dirigo-smtpd
+dirigo_smtpd_SOURCES = \
 	%D%/cmd_auth.c \
 	%D%/cmd_data.c \
 	%D%/cmd_mail.c \
@@ -22,6 +22,9 @@ gateway_smtp_libsmtpd_a_SOURCES = \
 	%D%/smtpd.h \
 	%D%/trace.c \
 	%D%/transaction.c
+dirigo_smtpd_LDADD = $(RESTRICTION_LIBS) gateway/queue/libqueue_client.a sasl/libsasl_client.a \
+	$(RESOLVER_CLIENT_LIBS) $(DIRECTORY_CLIENT_LIBS) $(SERVICE_LIBS) gateway/ipc/libipc.a \
+	$(PROTO_LIBS) $(TLS_LIBS)
 
 if TESTS_ENABLED
 check_PROGRAMS += tests/unit/test_restriction
