@@ -13,7 +13,8 @@
 #include "gateway/service/service.h"
 
 enum {
-    DNS_EXTRA_MS = 5000 /* the resolver's own time-out is to come first */
+    DNS_EXTRA_MS = 5000, /* the resolver's own time-out is to come first */
+    REPORT_MS = 10000
 };
 
 struct work {
@@ -29,6 +30,8 @@ struct relay {
     struct ipc_client *queue;
     TAILQ_HEAD(, work) works;
     size_t count, limit;
+    struct timer *report_timer;
+    uint64_t outcomes[RELAY_BOUNCED + 1]; /* recipients */
 };
 
 static void end_work(struct work *w)
@@ -42,11 +45,33 @@ static void end_work(struct work *w)
     service_session_end(r->service);
 }
 
+/* The line of `dirigo status`, some time after there was something to say. */
+static void report(void *arg)
+{
+    struct relay *r = arg;
+    char text[160];
+
+    (void)snprintf(text, sizeof(text), "sent=%llu deferred=%llu bounced=%llu sending=%zu",
+                   (unsigned long long)r->outcomes[RELAY_SENT],
+                   (unsigned long long)r->outcomes[RELAY_DEFERRED],
+                   (unsigned long long)r->outcomes[RELAY_BOUNCED], r->count);
+    service_report(r->service, text);
+}
+
+static void count_outcomes(struct relay *r, const struct relay_job *job)
+{
+    for (size_t i = 0; i < job->count; i++)
+        r->outcomes[job->rcpts[i].status]++;
+    if (!timer_pending(r->report_timer))
+        timer_set(r->report_timer, REPORT_MS);
+}
+
 static void on_done(struct delivery *d, void *arg)
 {
     struct work *w = arg;
     struct msg *m = relay_job_report(delivery_job(d));
 
+    count_outcomes(w->relay, delivery_job(d));
     ipc_send(w->relay->queue, &m);
     end_work(w);
 }
@@ -169,6 +194,7 @@ static int start_relay(struct service *s)
     r->env.pool =
         pool_new(service_loop(s), (size_t)conf->smtp_connection_cache_limit,
                  conf->smtp_connection_cache_time_limit, conf->smtp_connection_reuse_time_limit);
+    r->report_timer = timer_new(service_loop(s), report, r);
     r->queue = ipc_client_new(service_loop(s), service_run_path(s, "queue.sock"), QUEUE_SERVICE,
                               QUEUE_VERSION);
     ipc_client_on_state(r->queue, on_state, r);
@@ -192,6 +218,7 @@ static void stop_relay(struct service *s)
         return;
     while (!TAILQ_EMPTY(&r->works))
         end_work(TAILQ_FIRST(&r->works));
+    timer_free(&r->report_timer);
     ipc_client_free(&r->queue);
     pool_free(&r->env.pool);
     dns_client_free(&r->env.route.dns);
