@@ -37,6 +37,7 @@ struct conn {
     int fds[CONN_FDS_MAX];
     size_t fd_count;
     bool broken, closed;
+    bool mute;   /* nothing can be sent any more */
     bool *freed; /* set where a callback frees the connection */
 };
 
@@ -181,14 +182,18 @@ static ssize_t conn_send_some(struct conn *c)
 static void conn_flush(void *arg)
 {
     struct conn *c = arg;
-    while (c->out.len > 0 && !c->broken) {
+    while (c->out.len > 0 && !c->broken && !c->mute) {
         ssize_t n = conn_send_some(c);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN)
             break;
-        if (n < 0)
-            c->broken = true;
+        if (n < 0) {
+            /* The peer is gone. What it said before may be an answer, and is read before its end.
+             */
+            c->mute = true;
+            buf_wipe_free(&c->out);
+        }
     }
     if (c->out.len == 0 && c->out.cap > CONN_READ_SIZE)
         buf_free(&c->out);
@@ -292,7 +297,7 @@ void conn_send(struct conn *c, uint32_t id, struct msg **m)
 {
     if (msg_full(*m))
         c->broken = true;
-    if (c->closed || c->broken) {
+    if (c->closed || c->broken || c->mute) {
         if (!c->closed && !timer_pending(c->flush))
             timer_set(c->flush, 0);
         msg_free(m);
@@ -306,7 +311,7 @@ void conn_send(struct conn *c, uint32_t id, struct msg **m)
 
 void conn_send_copy(struct conn *c, uint32_t id, const struct msg *m)
 {
-    if (!c->closed && !c->broken && !msg_full(m))
+    if (!c->closed && !c->broken && !c->mute && !msg_full(m))
         conn_queue(c, id, m);
 }
 

@@ -38,7 +38,8 @@ struct envelope_rcpt {
     char *host;     /* or NULL */
     char *remote;   /* the host that answered the last try, or NULL */
     char *status;   /* what it said, or NULL before the first */
-    bool busy;      /* in a job just now; not kept */
+    bool busy;      /* being worked on just now; not kept */
+    bool done;      /* delivered, to be removed; not kept */
 };
 
 /* Strings are allocated, one by one; envelope_free frees them. */

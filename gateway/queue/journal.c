@@ -327,6 +327,9 @@ int journal_replay(struct journal *j, int (*fn)(const struct journal_record *r, 
     for (int i = 0; i < JOURNAL_HALVES && r == 0; i++) {
         s.half = (first + i) % JOURNAL_HALVES;
         r = scan_half(&s);
+        /* The process that wrote the last batch may have died before it was on the disk. */
+        if (r == 0 && j->half[s.half].records > 0)
+            r = fdatasync(j->half[s.half].fd);
     }
     free(s.data);
     return r;

@@ -274,8 +274,11 @@ static int replay_deliver(struct replay *p, struct task *t)
     int error = errno;
     close(fd);
     errno = error;
-    if (r == 0)
+    if (r == 0) {
         p->result->delivered++;
+        log_debug("delivered by the replay", LOG_STR("id", t->item->id),
+                  LOG_UINT("generation", t->item->generation));
+    }
     return r;
 }
 

@@ -13,6 +13,7 @@
 #include "gateway/base/mem.h"
 
 #define SPOOL_NAME         (ID_STRLEN + 8)
+#define SPOOL_CHUNK        ((size_t)64 << 10)
 #define SPOOL_ENVELOPE_MAX ((size_t)64 << 20)
 
 static const char *spool_name(const char *id, const char *suffix, char dst[SPOOL_NAME])
@@ -58,6 +59,29 @@ void spool_close(struct spool *s)
 int spool_new_file(const struct spool *s)
 {
     return openat(s->spool_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+}
+
+int spool_copy(const struct spool *s, int fd, uint64_t size)
+{
+    int to = spool_new_file(s);
+    if (to < 0)
+        return -1;
+    char *chunk = mem_alloc(SPOOL_CHUNK);
+    int r = 0;
+    for (uint64_t at = 0; at < size && r == 0; at += SPOOL_CHUNK) {
+        size_t n = size - at < SPOOL_CHUNK ? (size_t)(size - at) : SPOOL_CHUNK;
+        r = spool_pread(fd, chunk, n, at);
+        if (r == 0)
+            r = spool_pwrite(to, chunk, n, at);
+    }
+    int error = errno;
+    free(chunk);
+    if (r < 0) {
+        close(to);
+        to = -1;
+    }
+    errno = error;
+    return to;
 }
 
 int spool_link(const struct spool *s, const char *id, int fd, bool durable)
@@ -171,6 +195,42 @@ int spool_remove(const struct spool *s, const char *id, bool message)
     if (message && unlinkat(s->spool_fd, spool_name(id, ".msg", name), 0) < 0 && errno != ENOENT)
         return -1;
     return 0;
+}
+
+int spool_save(const struct spool *s, const char *name, const struct buf *data)
+{
+    char temp[64];
+    snprintf(temp, sizeof(temp), "%s.tmp", name);
+    int fd = openat(s->queue_fd, temp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -1;
+    int r = spool_pwrite(fd, data->data, data->len, 0);
+    if (r == 0)
+        r = renameat(s->queue_fd, temp, s->queue_fd, name);
+    int error = errno;
+    close(fd);
+    errno = error;
+    return r;
+}
+
+int spool_load(const struct spool *s, const char *name, struct buf *data)
+{
+    struct stat st;
+    int fd = openat(s->queue_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -1;
+    int r = fstat(fd, &st);
+    if (r == 0 && st.st_size > 0) {
+        void *to = buf_reserve(data, (size_t)st.st_size);
+        errno = EFBIG;
+        r = to == NULL ? -1 : spool_pread(fd, to, (size_t)st.st_size, 0);
+        if (r == 0)
+            buf_commit(data, (size_t)st.st_size);
+    }
+    int error = errno;
+    close(fd);
+    errno = error;
+    return r;
 }
 
 /* "ID.suffix": puts ID in id. */

@@ -25,6 +25,8 @@ void spool_close(struct spool *s);
 
 /* An unnamed file on the mailboxes' file system, or -1 with errno. */
 int spool_new_file(const struct spool *s);
+/* A new unnamed file with the first size bytes of fd; -1 with errno. */
+int spool_copy(const struct spool *s, int fd, uint64_t size);
 /* Gives the file its name ID.msg, with fsync of file and folder where durable; that it has the name
  * already is no error. 0, or -1 with errno. */
 int spool_link(const struct spool *s, const char *id, int fd, bool durable);
@@ -43,6 +45,10 @@ int spool_remove(const struct spool *s, const char *id, bool message);
  */
 int spool_scan(const struct spool *s, void (*fn)(struct envelope *e, void *arg),
                bool (*keep)(const char *id, void *arg), void *arg);
+
+/* Replaces queue/NAME by these bytes, and reads it whole; what is missing is empty. 0, or -1. */
+int spool_save(const struct spool *s, const char *name, const struct buf *data);
+int spool_load(const struct spool *s, const char *name, struct buf *data);
 
 /* Whole writes and reads that start at offset; 0, or -1 with errno (EIO for a file that is short).
  */

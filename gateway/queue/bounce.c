@@ -1,0 +1,196 @@
+#include "gateway/queue/bounce.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define BOUNCE_TEXT_MAX 400 /* of a reply, so that no line grows past 998 bytes */
+#define BOUNCE_LINE_MAX 990
+
+/* RFC 5322 section 3.3, in UTC. */
+static int put_date(struct buf *out, int64_t wall)
+{
+    static const char *const days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                         "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    time_t t = (time_t)wall;
+    struct tm tm;
+    if (gmtime_r(&t, &tm) == NULL)
+        memset(&tm, 0, sizeof(tm));
+    return buf_printf(out, "%s, %d %s %d %02d:%02d:%02d +0000", days[tm.tm_wday % 7], tm.tm_mday,
+                      months[tm.tm_mon % 12], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+}
+
+/* Text of others inside a line: printable ASCII stays, the rest becomes '?'. */
+static int put_text(struct buf *out, const char *s)
+{
+    int r = 0;
+    for (size_t n = 0; s != NULL && s[n] != '\0' && n < BOUNCE_TEXT_MAX; n++) {
+        unsigned char c = (unsigned char)s[n];
+        r |= buf_append_byte(out, c >= ' ' && c < 0x7f ? c : '?');
+    }
+    return r;
+}
+
+static const char *read_number(const char *s, int max_digits)
+{
+    int n = 0;
+    while (n < max_digits && isdigit((unsigned char)s[n]))
+        n++;
+    return n > 0 ? s + n : NULL;
+}
+
+const char *bounce_status(const char *reply, char dst[16])
+{
+    const char *s = reply == NULL ? "" : reply;
+    int class = *s == '4' || *s == '5' ? *s - '0' : 5;
+    snprintf(dst, 16, "%d.0.0", class);
+    const char *p = read_number(s, 3);
+    if (p == NULL || (*p != ' ' && *p != '-'))
+        return dst;
+    const char *status = p + 1;
+    if ((*status != '4' && *status != '5') || status[1] != '.' ||
+        (p = read_number(status + 2, 3)) == NULL || *p != '.' ||
+        (p = read_number(p + 1, 3)) == NULL || (*p != ' ' && *p != '\0'))
+        return dst;
+    snprintf(dst, 16, "%.*s", (int)(p - status), status);
+    return dst;
+}
+
+/* What a bounce of this recipient says it is: temporary trouble that lasted too long is 5 too. */
+static const char *final_status(const struct envelope_rcpt *r, char dst[16])
+{
+    bounce_status(r->status, dst);
+    if (dst[0] == '4')
+        snprintf(dst, 16, "5.4.7"); /* RFC 3463: delivery time expired */
+    return dst;
+}
+
+static int put_head(const struct bounce_params *p, struct buf *out)
+{
+    int r = buf_append_str(out, "Date: ");
+    r |= put_date(out, p->now);
+    r |= buf_printf(out, "\r\nFrom: Mail Delivery System <MAILER-DAEMON@%s>\r\nTo: <", p->hostname);
+    r |= put_text(out, p->envelope->sender);
+    r |= buf_printf(out,
+                    ">\r\nSubject: Undelivered Mail Returned to Sender\r\n"
+                    "Message-ID: <%s@%s>\r\nAuto-Submitted: auto-replied\r\n"
+                    "MIME-Version: 1.0\r\n"
+                    "Content-Type: multipart/report; report-type=delivery-status;\r\n"
+                    "\tboundary=\"%s/%s\"\r\n\r\n",
+                    p->id, p->hostname, p->id, p->hostname);
+    return r;
+}
+
+static int put_part(const struct bounce_params *p, struct buf *out, const char *type)
+{
+    return buf_printf(out, "--%s/%s\r\nContent-Type: %s\r\n", p->id, p->hostname, type);
+}
+
+static int put_explanation(const struct bounce_params *p, struct buf *out)
+{
+    int r = put_part(p, out, "text/plain; charset=us-ascii");
+    r |= buf_printf(
+        out,
+        "\r\nThis is the mail system at %s.\r\n\r\n"
+        "Your message could not be delivered to the recipients below, and it will not\r\n"
+        "be tried again. The headers of your message follow at the end.\r\n",
+        p->hostname);
+    for (size_t i = 0; i < p->envelope->rcpt_count; i++) {
+        const struct envelope_rcpt *rcpt = &p->envelope->rcpts[i];
+        r |= buf_append_str(out, "\r\n<");
+        r |= put_text(out, rcpt->original == NULL ? rcpt->address : rcpt->original);
+        r |= buf_append_str(out, ">:\r\n    ");
+        if (rcpt->remote != NULL) {
+            r |= put_text(out, rcpt->remote);
+            r |= buf_append_str(out, " said: ");
+        }
+        r |= put_text(out,
+                      rcpt->status == NULL ? "it could not be delivered in time" : rcpt->status);
+        r |= buf_append_str(out, "\r\n");
+    }
+    return r | buf_append_str(out, "\r\n");
+}
+
+/* RFC 3464 section 2.3. */
+static int put_rcpt_status(const struct envelope_rcpt *rcpt, struct buf *out)
+{
+    char status[16];
+    int r = 0;
+    if (rcpt->original != NULL) {
+        r |= buf_append_str(out, "Original-Recipient: rfc822; ");
+        r |= put_text(out, rcpt->original);
+        r |= buf_append_str(out, "\r\n");
+    }
+    r |= buf_append_str(out, "Final-Recipient: rfc822; ");
+    r |= put_text(out, rcpt->address);
+    r |= buf_printf(out, "\r\nAction: failed\r\nStatus: %s\r\n", final_status(rcpt, status));
+    if (rcpt->remote != NULL) {
+        r |= buf_append_str(out, "Remote-MTA: dns; ");
+        r |= put_text(out, rcpt->remote);
+        r |= buf_append_str(out, "\r\n");
+    }
+    if (rcpt->status != NULL) {
+        r |= buf_append_str(out, rcpt->remote != NULL ? "Diagnostic-Code: smtp; "
+                                                      : "Diagnostic-Code: x-dirigo; ");
+        r |= put_text(out, rcpt->status);
+        r |= buf_append_str(out, "\r\n");
+    }
+    return r;
+}
+
+static int put_status(const struct bounce_params *p, struct buf *out)
+{
+    int r = put_part(p, out, "message/delivery-status");
+    r |= buf_printf(out, "\r\nReporting-MTA: dns; %s\r\nX-Dirigo-Queue-ID: %s\r\nArrival-Date: ",
+                    p->hostname, p->envelope->id);
+    r |= put_date(out, (int64_t)p->envelope->arrived);
+    r |= buf_append_str(out, "\r\n");
+    for (size_t i = 0; i < p->envelope->rcpt_count; i++) {
+        r |= buf_append_str(out, "\r\n");
+        r |= put_rcpt_status(&p->envelope->rcpts[i], out);
+    }
+    return r | buf_append_str(out, "\r\n");
+}
+
+/* The message's header section, without what a relay would leave out; lines are cut where they are
+ * too long, and end with CRLF whatever they ended with. */
+static int put_original(const struct bounce_params *p, struct buf *out, bool *body_8bit)
+{
+    const char *s = p->original, *end = s + p->original_len;
+    int r = 0;
+    size_t trace = (size_t)p->envelope->trace;
+    s += trace < p->original_len ? trace : p->original_len;
+    for (const char *c = s; c < end; c++)
+        if ((unsigned char)*c > 0x7f)
+            *body_8bit = true;
+    r |= put_part(p, out, "text/rfc822-headers");
+    r |= buf_printf(out, "Content-Transfer-Encoding: %s\r\n\r\n", *body_8bit ? "8bit" : "7bit");
+    while (s < end) {
+        const char *nl = memchr(s, '\n', (size_t)(end - s));
+        size_t len = nl == NULL ? (size_t)(end - s) : (size_t)(nl - s);
+        const char *next = nl == NULL ? end : nl + 1;
+        if (len > 0 && s[len - 1] == '\r')
+            len--;
+        if (len == 0)
+            break;
+        r |= buf_append(out, s, len < BOUNCE_LINE_MAX ? len : BOUNCE_LINE_MAX);
+        r |= buf_append_str(out, "\r\n");
+        s = next;
+    }
+    return r;
+}
+
+int bounce_write(const struct bounce_params *p, struct buf *out, size_t *trace, bool *body_8bit)
+{
+    static const char return_path[] = "Return-Path: <>\r\n";
+    *trace = sizeof(return_path) - 1;
+    *body_8bit = false;
+    int r = buf_append_str(out, return_path);
+    r |= put_head(p, out);
+    r |= put_explanation(p, out);
+    r |= put_status(p, out);
+    r |= put_original(p, out, body_8bit);
+    return r | buf_printf(out, "\r\n--%s/%s--\r\n", p->id, p->hostname);
+}

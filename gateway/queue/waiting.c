@@ -1,0 +1,338 @@
+/*
+ * What waits in the spool: for a relay, for a mailbox that could not be written to, or for its
+ * bounce to be sent.
+ *
+ * A try makes jobs of all that is left; when the last has been reported on, what is left then goes
+ * into the journal, after that into the spool, and the message is scheduled again or ends.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gateway/base/clock.h"
+#include "gateway/base/log.h"
+#include "gateway/base/mem.h"
+#include "gateway/queue/deliver.h"
+#include "gateway/queue/queue.h"
+#include "gateway/queue/replay.h"
+
+#define WAITING_AGAIN_MS 5000 /* after the journal or the spool failed */
+#define WAITING_LOST_MS  1000 /* the least wait after a relay went away */
+#define WAITING_TEXT_MAX ((size_t)64 << 20)
+#define WAITING_SLEEP_MS                                                                           \
+    60000 /* the longest the timer is set for, so that due times stay exact                        \
+           */
+
+static int waiting_compare(const struct waiting *a, const struct waiting *b)
+{
+    return strcmp(a->envelope->id, b->envelope->id);
+}
+
+RB_GENERATE_INTERNAL(waiting_tree, waiting, link, waiting_compare, __attribute__((unused)) static)
+
+struct waiting *waiting_find(struct queue *q, const char *id)
+{
+    struct envelope e = {.id = (char *)id};
+    struct waiting key = {.envelope = &e};
+    return RB_FIND(waiting_tree, &q->waiting, &key);
+}
+
+struct waiting *waiting_after(struct queue *q, const char *id)
+{
+    struct envelope e = {.id = (char *)id};
+    struct waiting key = {.envelope = &e};
+    struct waiting *w = RB_NFIND(waiting_tree, &q->waiting, &key);
+    if (w != NULL && strcmp(w->envelope->id, id) == 0)
+        w = RB_NEXT(waiting_tree, &q->waiting, w);
+    return w;
+}
+
+/* ---- schedule ---- */
+
+static void waiting_arm(struct queue *q)
+{
+    struct schedule_entry *first = schedule_first(&q->schedule);
+    if (first == NULL) {
+        timer_stop(q->schedule_timer);
+        return;
+    }
+    int64_t ms = first->due - clock_now_ms();
+    timer_set(q->schedule_timer, ms < 0 ? 0 : ms < WAITING_SLEEP_MS ? ms : WAITING_SLEEP_MS);
+}
+
+static void waiting_schedule(struct waiting *w, enum waiting_state state, int64_t ms)
+{
+    w->state = state;
+    schedule_set(&w->queue->schedule, &w->entry, clock_now_ms() + ms);
+    waiting_arm(w->queue);
+}
+
+static void waiting_free(struct waiting *w)
+{
+    struct queue *q = w->queue;
+    RB_REMOVE(waiting_tree, &q->waiting, w);
+    q->waiting_count--;
+    schedule_remove(&q->schedule, &w->entry);
+    envelope_free(&w->envelope);
+    buf_free(&w->op.head);
+    free(w);
+}
+
+void waiting_add(struct queue *q, struct envelope *e, uint64_t file_generation)
+{
+    if (waiting_find(q, e->id) != NULL) {
+        envelope_free(&e); /* the same id cannot come twice: the spool has one file of it */
+        return;
+    }
+    struct waiting *w = mem_zalloc(sizeof(*w));
+    w->queue = q;
+    w->envelope = e;
+    w->file_generation = file_generation;
+    LIST_INIT(&w->job_list);
+    RB_INSERT(waiting_tree, &q->waiting, w);
+    q->waiting_count++;
+    int64_t wait = ((int64_t)e->next - clock_wall()) * 1000;
+    if (wait > q->conf->maximal_backoff_time)
+        wait = q->conf->maximal_backoff_time; /* the clock was wrong, then or now */
+    waiting_schedule(w, WAITING_SCHEDULED, wait > 0 ? wait : 0);
+}
+
+/* ---- after a try: the journal, then the spool ---- */
+
+static void waiting_update(struct waiting *w);
+
+static void update_run(void *arg)
+{
+    struct waiting *w = arg;
+    struct queue *q = w->queue;
+    int r = w->envelope->rcpt_count > 0
+                ? spool_write(&q->spool, w->envelope)
+                : spool_remove(&q->spool, w->envelope->id, w->file_generation == 0);
+    w->error = r < 0 ? errno : 0;
+}
+
+static bool waiting_bounces(const struct waiting *w)
+{
+    for (size_t i = 0; i < w->envelope->rcpt_count; i++)
+        if (w->envelope->rcpts[i].state == ENVELOPE_BOUNCED)
+            return true;
+    return false;
+}
+
+static void update_done(void *arg)
+{
+    struct waiting *w = arg;
+    struct queue *q = w->queue;
+    if (q->stopping)
+        return;
+    uint64_t generation = w->op.generation;
+    if (w->error != 0) {
+        /* The record holds its half until the spool is up to date. */
+        log_error("spool cannot be written; it is tried again", LOG_STR("id", w->envelope->id),
+                  LOG_ERRNO(w->error));
+        waiting_schedule(w, WAITING_AGAIN, WAITING_AGAIN_MS);
+        return;
+    }
+    w->op.durable = false;
+    if (w->envelope->rcpt_count == 0) {
+        log_info("message done", LOG_STR("id", w->envelope->id));
+        if (w->file_generation != 0)
+            commit_spent(q, w->envelope->id, w->file_generation);
+        waiting_free(w);
+    } else if (waiting_bounces(w) && !w->bounce_tried) {
+        waiting_schedule(w, WAITING_SCHEDULED, 0);
+    } else {
+        waiting_schedule(w, WAITING_SCHEDULED, w->wait);
+    }
+    group_release(q->group, generation);
+}
+
+static void update_journalled(struct group_op *op)
+{
+    struct waiting *w = (struct waiting *)((char *)op - offsetof(struct waiting, op));
+    buf_free(&op->head);
+    if (!op->durable) {
+        waiting_schedule(w, WAITING_AGAIN, WAITING_AGAIN_MS);
+        return;
+    }
+    /* A large message's file goes when the half that relies on it does. */
+    if (!group_covers(w->queue->group, w->file_generation))
+        w->file_generation = 0;
+    worker_run(w->queue->linker, update_run, update_done, w);
+}
+
+static void waiting_update(struct waiting *w)
+{
+    w->state = WAITING_UPDATING;
+    if (w->op.durable) { /* only the spool failed */
+        worker_run(w->queue->linker, update_run, update_done, w);
+        return;
+    }
+    w->op.head.max = WAITING_TEXT_MAX;
+    w->op.type = RECORD_ENVELOPE;
+    w->op.fd = -1;
+    w->op.done = update_journalled;
+    envelope_write(w->envelope, &w->op.head);
+    group_add(w->queue->group, &w->op);
+}
+
+/* ---- a try ---- */
+
+static bool waiting_expired(const struct waiting *w)
+{
+    const struct conf *conf = w->queue->conf;
+    int64_t life =
+        *w->envelope->sender == '\0' ? conf->bounce_queue_lifetime : conf->maximal_queue_lifetime;
+    return (clock_wall() - (int64_t)w->envelope->arrived) * 1000 >= life;
+}
+
+/* Gives up what is still pending when its time is over. */
+static void waiting_expire(struct waiting *w)
+{
+    for (size_t i = 0; i < w->envelope->rcpt_count; i++) {
+        struct envelope_rcpt *r = &w->envelope->rcpts[i];
+        if (r->state != ENVELOPE_PENDING || r->done)
+            continue;
+        r->state = ENVELOPE_BOUNCED;
+        w->queue->counters.bounced++;
+        log_info("delivery given up", LOG_STR("id", w->envelope->id), LOG_STR("to", r->address),
+                 LOG_STR("reason", r->status));
+    }
+}
+
+static void waiting_end_try(struct waiting *w)
+{
+    struct envelope *e = w->envelope;
+    const struct conf *conf = w->queue->conf;
+    bool pending = false;
+    if (w->deleted)
+        while (e->rcpt_count > 0)
+            envelope_remove(e, e->rcpt_count - 1);
+    if (waiting_expired(w))
+        waiting_expire(w);
+    for (size_t i = e->rcpt_count; i-- > 0;) {
+        e->rcpts[i].busy = false;
+        if (e->rcpts[i].done)
+            envelope_remove(e, i);
+        else if (e->rcpts[i].state == ENVELOPE_PENDING)
+            pending = true;
+    }
+    if (!waiting_bounces(w))
+        envelope_set(&e->bounce, NULL);
+    else if (e->bounce == NULL)
+        e->bounce = mem_strdup(id_new((char[ID_STRLEN]){0}));
+    e->tries++;
+    if (w->lost && pending)
+        w->wait = schedule_backoff(e->tries, WAITING_LOST_MS, conf->minimal_backoff_time);
+    else
+        w->wait =
+            schedule_backoff(e->tries, conf->minimal_backoff_time, conf->maximal_backoff_time);
+    e->next = (uint64_t)(clock_wall() + w->wait / 1000);
+    waiting_update(w);
+}
+
+void waiting_job_done(struct waiting *w)
+{
+    if (--w->jobs == 0)
+        waiting_end_try(w);
+}
+
+static void local_run(void *arg)
+{
+    struct waiting *w = arg;
+    struct envelope *e = w->envelope;
+    struct queue *q = w->queue;
+    char name[STORE_NAME_MAX];
+    int fd = spool_open_message(&q->spool, e->id);
+    for (size_t i = 0; i < e->rcpt_count; i++) {
+        struct envelope_rcpt *r = &e->rcpts[i];
+        if (r->kind != QUEUE_RCPT_MAILBOX || r->state != ENVELOPE_PENDING)
+            continue;
+        store_base_name((int64_t)e->arrived, e->id, (unsigned)r->number, name, sizeof(name));
+        if (fd >= 0 && deliver_link(q->spool.mail_fd, &r->owner, name, fd) == 0)
+            r->done = true;
+        else
+            envelope_set(&r->status, strerror(errno));
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+static void local_done(void *arg)
+{
+    struct waiting *w = arg;
+    if (!w->queue->stopping)
+        waiting_job_done(w);
+}
+
+static void waiting_try(struct waiting *w)
+{
+    struct envelope *e = w->envelope;
+    bool local = false;
+    w->state = WAITING_TRYING;
+    w->lost = false;
+    w->jobs = 1; /* ours, so that the try cannot end while it is being made */
+    if (w->deleted) {
+        waiting_job_done(w);
+        return;
+    }
+    w->bounce_tried = waiting_bounces(w);
+    for (size_t i = 0; i < e->rcpt_count; i++)
+        if (e->rcpts[i].kind == QUEUE_RCPT_MAILBOX && e->rcpts[i].state == ENVELOPE_PENDING)
+            local = true;
+    if (w->bounce_tried)
+        returns_try(w);
+    relays_try(w);
+    if (local) {
+        w->jobs++;
+        worker_run(w->queue->linker, local_run, local_done, w);
+    }
+    waiting_job_done(w);
+}
+
+void waiting_due(void *arg)
+{
+    struct queue *q = arg;
+    struct schedule_entry *e;
+    int64_t now = clock_now_ms();
+    while ((e = schedule_pop(&q->schedule, now)) != NULL) {
+        struct waiting *w = (struct waiting *)((char *)e - offsetof(struct waiting, entry));
+        if (w->state == WAITING_AGAIN)
+            waiting_update(w);
+        else
+            waiting_try(w);
+    }
+    waiting_arm(q);
+}
+
+/* ---- the administrator ---- */
+
+bool waiting_flush(struct waiting *w)
+{
+    if (w->state != WAITING_SCHEDULED)
+        return false;
+    waiting_schedule(w, WAITING_SCHEDULED, 0);
+    return true;
+}
+
+bool waiting_delete(struct waiting *w)
+{
+    if (w->deleted)
+        return false;
+    w->deleted = true;
+    log_notice("message deleted by the administrator", LOG_STR("id", w->envelope->id));
+    if (w->state == WAITING_SCHEDULED) {
+        schedule_remove(&w->queue->schedule, &w->entry);
+        waiting_end_try(w);
+    }
+    return true;
+}
+
+void waiting_free_all(struct queue *q)
+{
+    struct waiting *w;
+    while ((w = RB_MIN(waiting_tree, &q->waiting)) != NULL)
+        waiting_free(w);
+    schedule_free(&q->schedule);
+}
