@@ -506,6 +506,18 @@ static int handle_step(struct ipc_peer *peer, struct msg *m)
     return 0;
 }
 
+/* A client that hangs up while its password is verified has had its guess all the same. */
+static void exchange_abandon(struct exchange *x)
+{
+    char owner[UUID_STRLEN];
+    if (x->state == EXCHANGE_BIND) {
+        exchange_log(x, "given up", "the client left");
+        (void)throttle_failed(x->process->throttle, x->trusted ? NULL : &x->client,
+                              uuid_str(&x->login.owner, owner));
+    }
+    exchange_free(x);
+}
+
 static int handle_cancel(struct ipc_peer *peer, struct msg *m)
 {
     uint32_t id = msg_get_u32(m);
@@ -513,7 +525,7 @@ static int handle_cancel(struct ipc_peer *peer, struct msg *m)
         return -1;
     struct exchange *x = peer_find(peer, id);
     if (x != NULL)
-        exchange_free(x);
+        exchange_abandon(x);
     return 0;
 }
 
