@@ -124,8 +124,10 @@ void header_reader_finish(struct header_reader *r)
 {
     if (r->end_ready)
         return;
-    if (r->place == HEADER_LINE_START_CR && !r->have_field)
+    /* A CR alone at the end belongs to what stands before it. */
+    if (r->place == HEADER_LINE_START_CR && !r->field_ready)
         header_collect(r, "\r", 1);
+    r->place = HEADER_LINE_START;
     if (!r->field_ready)
         header_complete(r);
     r->end_ready = true;
@@ -151,7 +153,7 @@ enum header_event header_reader_next(struct header_reader *r, struct header_fiel
 
 uint64_t header_reader_size(const struct header_reader *r)
 {
-    return r->taken;
+    return r->taken + (r->place == HEADER_LINE_START_CR && !r->end_ready ? 1 : 0);
 }
 
 static bool header_is_space(char c)

@@ -42,4 +42,9 @@ check_PROGRAMS += tests/unit/test_pop3_parser
 tests_unit_test_pop3_parser_SOURCES = tests/unit/test_pop3_parser.c
 tests_unit_test_pop3_parser_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_pop3_parser_LDADD = $(PROTO_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_mime
+tests_unit_test_mime_SOURCES = tests/unit/test_mime.c
+tests_unit_test_mime_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_mime_LDADD = $(PROTO_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
 endif

@@ -16,7 +16,8 @@ struct level {
     char boundary[BOUNDARY_MAX + 1];
     size_t boundary_len; /* 0: none */
     struct mime_part **next_child;
-    bool digest; /* its children are messages unless they say otherwise */
+    bool digest;   /* its children are messages unless they say otherwise */
+    unsigned seen; /* bits of part_fields: the first of several counts */
 };
 
 enum mime_state {
@@ -51,12 +52,21 @@ static struct level *mime_top(struct mime_parser *p)
 
 /* Hangs a new part below the innermost one and makes it the innermost; its header starts at this
  * place. */
-static struct mime_part *mime_add(struct mime_parser *p, uint64_t offset, uint64_t lines)
+static struct mime_part *mime_add(struct mime_parser *p, bool is_message, uint64_t offset,
+                                  uint64_t lines)
 {
-    struct mime_part *part = arena_alloc(p->arena, sizeof(*part));
-    if (part == NULL) {
+    struct both {
+        struct mime_part part;
+        struct mime_envelope envelope;
+    } *both = arena_alloc(p->arena, is_message ? sizeof(*both) : sizeof(both->part));
+    if (both == NULL) {
         p->limited = true;
         return NULL;
+    }
+    struct mime_part *part = &both->part;
+    if (is_message) {
+        part->envelope = &both->envelope;
+        p->addresses = 0;
     }
     part->type = "text";
     part->subtype = "plain";
@@ -84,6 +94,16 @@ static void mime_default_charset(struct mime_parser *p, struct mime_part *part)
     part->params = arena_alloc(p->arena, sizeof(*part->params));
     if (part->params != NULL)
         *part->params = (struct mime_param){.name = "charset", .value = "us-ascii"};
+    else
+        p->limited = true;
+}
+
+/* What is not looked into. */
+static void mime_lump(struct mime_part *part)
+{
+    part->type = "application";
+    part->subtype = "octet-stream";
+    part->params = NULL;
 }
 
 /* Opens a part that begins with a header. Past a bound it becomes a lump of all that follows at its
@@ -91,17 +111,17 @@ static void mime_default_charset(struct mime_parser *p, struct mime_part *part)
 static void mime_open(struct mime_parser *p, bool is_message, uint64_t offset, uint64_t lines)
 {
     bool digest = p->depth > 0 && mime_top(p)->digest;
-    bool full = p->depth >= p->limits.depth || p->parts >= p->limits.parts;
+    bool full = p->parts > 0 && p->parts >= p->limits.parts;
     if (full && p->depth > 0)
         mime_top(p)->boundary_len = 0;
-    struct mime_part *part = mime_add(p, offset, lines);
+    struct mime_part *part = mime_add(p, is_message, offset, lines);
     p->state = MIME_BODY;
     if (part == NULL)
         return;
     if (full) {
         p->limited = true;
-        part->type = "application";
-        part->subtype = "octet-stream";
+        part->header_lines = 0;
+        mime_lump(part);
         return;
     }
     p->state = MIME_HEADER;
@@ -112,8 +132,6 @@ static void mime_open(struct mime_parser *p, bool is_message, uint64_t offset, u
     } else {
         mime_default_charset(p, part);
     }
-    if (is_message)
-        part->envelope = arena_alloc(p->arena, sizeof(*part->envelope));
 }
 
 /* ---- header ---- */
@@ -231,10 +249,14 @@ static void mime_field_done(struct mime_parser *p)
     header_field_parse(&f, buf_str(&p->field), p->field.len);
     if (f.name_len > 0) {
         for (size_t i = 0; i < COUNT(part_texts); i++)
-            if (header_field_is(&f, part_texts[i].name))
-                *(const char **)(void *)((char *)part + part_texts[i].offset) = mime_text(p, &f);
+            if (header_field_is(&f, part_texts[i].name)) {
+                const char **slot = (void *)((char *)part + part_texts[i].offset);
+                if (*slot == NULL)
+                    *slot = mime_text(p, &f);
+            }
         for (size_t i = 0; i < COUNT(part_fields); i++)
-            if (header_field_is(&f, part_fields[i].name)) {
+            if (header_field_is(&f, part_fields[i].name) && !(mime_top(p)->seen & 1U << i)) {
+                mime_top(p)->seen |= 1U << i;
                 const char *value = mime_text(p, &f);
                 if (value != NULL)
                     part_fields[i].fn(p, part, value);
@@ -250,7 +272,10 @@ static void mime_enter_body(struct mime_parser *p, uint64_t end, uint64_t lines)
 {
     struct level *level = mime_top(p);
     struct mime_part *part = level->part;
-    if (strcmp(part->type, "multipart") == 0) {
+    if (strcmp(part->type, "multipart") == 0 && p->depth > p->limits.depth) {
+        p->limited = true;
+        mime_lump(part);
+    } else if (strcmp(part->type, "multipart") == 0) {
         const char *boundary = mime_param_value(part->params, "boundary");
         size_t len = boundary != NULL ? strlen(boundary) : 0;
         if (len == 0 || len > BOUNDARY_MAX) {
@@ -264,14 +289,15 @@ static void mime_enter_body(struct mime_parser *p, uint64_t end, uint64_t lines)
         level->digest = strcmp(part->subtype, "digest") == 0;
     } else if (strcmp(part->type, "message") == 0 &&
                (strcmp(part->subtype, "rfc822") == 0 || strcmp(part->subtype, "global") == 0)) {
-        if (p->depth >= p->limits.depth || p->parts >= p->limits.parts) {
+        if (p->depth > p->limits.depth || p->parts >= p->limits.parts) {
             p->limited = true;
-            part->type = "application";
-            part->subtype = "octet-stream";
+            mime_lump(part);
             return;
         }
         level->next_child = &part->message;
         mime_open(p, true, end, lines);
+        if (part->message == NULL)
+            mime_lump(part);
     }
 }
 
@@ -282,7 +308,8 @@ static void mime_header_done(struct mime_parser *p, uint64_t end, uint64_t lines
     struct mime_part *part = mime_top(p)->part;
     mime_field_done(p);
     part->header_size = end - part->header_offset;
-    part->header_lines = lines - part->header_lines;
+    part->header_lines =
+        part->header_size > 0 && lines > part->header_lines ? lines - part->header_lines : 0;
     part->body_offset = end;
     part->body_lines = lines; /* the line it starts in, until its end is known */
     if (part->envelope != NULL) {
@@ -308,16 +335,26 @@ static void mime_close(struct mime_parser *p, uint64_t end, uint64_t lines)
         while (mime_top(p)->part != part)
             mime_close(p, end, lines);
     }
-    bool is_multipart = mime_top(p)->digest || strcmp(part->type, "multipart") == 0;
+    bool is_multipart = strcmp(part->type, "multipart") == 0;
     part->body_size = end > part->body_offset ? end - part->body_offset : 0;
     part->body_lines =
         part->body_size > 0 && lines > part->body_lines ? lines - part->body_lines : 0;
-    if (is_multipart && part->children == NULL && mime_add(p, end, lines) != NULL) {
+    const struct mime_part *inner = part->message;
+    if (inner != NULL &&
+        inner->body_offset + inner->body_size > part->body_offset + part->body_size) {
+        /* Its header's blank line is the line end before a boundary: it stays within. */
+        part->body_size = inner->body_offset + inner->body_size - part->body_offset;
+        part->body_lines = inner->header_lines + inner->body_lines;
+    }
+    if (is_multipart && part->children == NULL) {
         /* A multipart has at least one part (RFC 2046), and clients count on it. */
-        struct mime_part *empty = mime_top(p)->part;
-        empty->header_lines = empty->body_lines = 0;
-        mime_default_charset(p, empty);
-        p->depth--;
+        struct mime_part *empty = mime_add(p, false, part->body_offset + part->body_size, 0);
+        if (empty != NULL) {
+            mime_default_charset(p, empty);
+            p->depth--;
+        } else {
+            mime_lump(part);
+        }
     }
     p->depth--;
 }
@@ -396,8 +433,8 @@ struct mime_parser *mime_parser_new(const struct mime_limits *limits, struct are
     struct mime_parser *p = mem_zalloc(sizeof(*p));
     p->limits = *limits;
     p->arena = arena;
-    /* One more for the lump past the bound, one for the empty part of a multipart without any. */
-    p->levels = mem_zalloc((limits->depth + 3) * sizeof(*p->levels));
+    /* One more for what is in the innermost multipart or message. */
+    p->levels = mem_zalloc((limits->depth + (size_t)1) * sizeof(*p->levels));
     p->line.max = limits->field + 1;
     p->field.max = limits->field + 1;
     mime_open(p, true, 0, 0);

@@ -14,6 +14,22 @@ static bool is_token_char(char c)
     return c > ' ' && c != 0x7f && strchr("()<>@,;:\\\"/[]?=", c) == NULL;
 }
 
+/* The len bytes at s, of a comment or a quoted string, without their backslashes. */
+static const char *unescape(struct arena *arena, const char *s, size_t len)
+{
+    char *out = arena_strndup(arena, s, len);
+    size_t n = 0;
+    if (out == NULL)
+        return NULL;
+    for (size_t i = 0; i < len; i++) {
+        if (s[i] == '\\' && i + 1 < len)
+            i++;
+        out[n++] = s[i];
+    }
+    out[n] = '\0';
+    return out;
+}
+
 /* Behind white space and comments; the last comment's text is kept in *comment where that is not
  * NULL. */
 static const char *skip_cfws(struct arena *arena, const char *s, const char **comment)
@@ -34,7 +50,7 @@ static const char *skip_cfws(struct arena *arena, const char *s, const char **co
                 break;
         }
         if (comment != NULL)
-            *comment = arena_strndup(arena, start, (size_t)(s - start));
+            *comment = s > start ? unescape(arena, start, (size_t)(s - start)) : NULL;
         if (*s == ')')
             s++;
     }
@@ -59,19 +75,29 @@ static char *take_lower_token(struct arena *arena, const char **s)
 /* The text of a quoted string whose first quote is at *s, without quotes and backslashes. */
 static const char *take_quoted(struct arena *arena, const char **s)
 {
-    const char *p = *s + 1;
-    char *out = arena_strdup(arena, p);
-    size_t n = 0;
-    for (; *p != '\0' && *p != '"'; p++) {
+    const char *start = *s + 1, *p = start;
+    for (; *p != '\0' && *p != '"'; p++)
         if (*p == '\\' && p[1] != '\0')
             p++;
-        if (out != NULL)
-            out[n++] = *p;
-    }
-    if (out != NULL)
-        out[n] = '\0';
     *s = *p == '"' ? p + 1 : p;
-    return out;
+    return unescape(arena, start, (size_t)(p - start));
+}
+
+/* A value without quotes. Names with spaces and slashes are sent so by some: what no comment
+ * explains goes up to the semicolon. */
+static const char *take_plain(struct arena *arena, const char **s)
+{
+    const char *start = *s, *end = start;
+    while (is_token_char(*end))
+        end++;
+    const char *after = skip_cfws(arena, end, NULL);
+    if (*after != ';' && *after != '\0') {
+        after = start + strcspn(start, ";");
+        for (end = after; end > start && (end[-1] == ' ' || end[-1] == '\t');)
+            end--;
+    }
+    *s = after;
+    return arena_strndup(arena, start, (size_t)(end - start));
 }
 
 static struct mime_param *take_param(struct arena *arena, const char **s)
@@ -82,18 +108,7 @@ static struct mime_param *take_param(struct arena *arena, const char **s)
     if (name == NULL || **s != '=')
         return NULL;
     *s = skip_cfws(arena, *s + 1, NULL);
-    if (**s == '"') {
-        value = take_quoted(arena, s);
-    } else {
-        /* Names with spaces and slashes are sent unquoted by some; a value goes up to the
-         * semicolon. */
-        size_t len = strcspn(*s, ";");
-        const char *start = *s;
-        *s += len;
-        while (len > 0 && (start[len - 1] == ' ' || start[len - 1] == '\t'))
-            len--;
-        value = arena_strndup(arena, start, len);
-    }
+    value = **s == '"' ? take_quoted(arena, s) : take_plain(arena, s);
     struct mime_param *param = arena_alloc(arena, sizeof(*param));
     if (param == NULL || value == NULL)
         return NULL;
@@ -190,6 +205,19 @@ static void param_tidy(struct arena *arena, struct mime_param **list)
             list = &(*list)->next;
 }
 
+/* Behind what is no parameter, at the next ';' outside quotes and comments, or at the end. */
+static const char *skip_to_param(const char *s)
+{
+    for (; *(s = skip_cfws(NULL, s, NULL)) != ';' && *s != '\0'; s++) {
+        if (*s != '"')
+            continue;
+        while (s[1] != '\0' && *++s != '"')
+            if (*s == '\\' && s[1] != '\0')
+                s++;
+    }
+    return s;
+}
+
 bool mime_value_with_params(struct arena *arena, const char *value, unsigned max, const char **type,
                             const char **subtype, struct mime_param **params, bool *limited)
 {
@@ -210,7 +238,7 @@ bool mime_value_with_params(struct arena *arena, const char *value, unsigned max
             return false;
     }
     for (;;) {
-        s += strcspn(s, ";");
+        s = skip_to_param(s);
         if (*s == '\0')
             break;
         if (count++ == max) {
@@ -237,11 +265,13 @@ struct mime_word *mime_value_words(struct arena *arena, const char *value, unsig
     struct mime_word *first = NULL, **last = &first;
     const char *s = value;
     for (unsigned n = 0; n < max && *(s = skip_cfws(arena, s, NULL)) != '\0';) {
-        const char *token = take_token(arena, &s);
-        if (token == NULL) {
+        if (!is_token_char(*s)) {
             s++;
             continue;
         }
+        const char *token = take_token(arena, &s);
+        if (token == NULL)
+            break; /* no room */
         *last = arena_alloc(arena, sizeof(**last));
         if (*last == NULL)
             break;
@@ -267,7 +297,8 @@ struct address_parser {
     const char *s;
     struct mime_address *first, **last;
     unsigned left;
-    bool in_group;
+    struct mime_address *group_end; /* of the group that is open: its room is taken beforehand, so
+                                       that a group always ends */
 };
 
 static struct mime_address *address_add(struct address_parser *p, const char *name, const char *adl,
@@ -288,11 +319,20 @@ static struct mime_address *address_add(struct address_parser *p, const char *na
     return a;
 }
 
-/* A run of words and quoted strings up to one of the bytes in stop; joined by single spaces, or as
- * they stand where dots or @ tie them together. */
-static const char *address_phrase(struct address_parser *p, const char *stop, const char **comment)
+static const char *address_keep(struct address_parser *p, struct buf *text)
 {
-    struct buf out = {.max = 65536};
+    const char *kept = text->len > 0 ? arena_strndup(p->arena, text->data, text->len) : NULL;
+    buf_free(text);
+    return kept;
+}
+
+/* A run of words and quoted strings up to one of the bytes in stop, joined by single spaces. Where
+ * name is not NULL it gets that; what is returned is a local part or domain, whose words dots tie
+ * together whatever space is around them. */
+static const char *address_phrase(struct address_parser *p, const char *stop, const char **comment,
+                                  const char **name)
+{
+    struct buf out = {.max = 65536}, words = {.max = 65536};
     bool space = false;
     for (;;) {
         const char *before = p->s;
@@ -303,18 +343,24 @@ static const char *address_phrase(struct address_parser *p, const char *stop, co
             break;
         if (space && out.len > 0 && *p->s != '.' && out.data[out.len - 1] != '.')
             buf_append_byte(&out, ' ');
+        if (space && words.len > 0)
+            buf_append_byte(&words, ' ');
         space = false;
         if (*p->s == '"') {
             const char *text = take_quoted(p->arena, &p->s);
-            if (text != NULL)
+            if (text != NULL) {
                 buf_append_str(&out, text);
+                buf_append_str(&words, text);
+            }
             continue;
         }
-        buf_append_byte(&out, (unsigned char)*p->s++);
+        buf_append_byte(&out, (unsigned char)*p->s);
+        buf_append_byte(&words, (unsigned char)*p->s++);
     }
-    char *text = out.len > 0 ? arena_strndup(p->arena, out.data, out.len) : NULL;
-    buf_free(&out);
-    return text;
+    if (name != NULL)
+        *name = address_keep(p, &words);
+    buf_free(&words);
+    return address_keep(p, &out);
 }
 
 /* Behind '<': an optional source route, then local@domain, up to '>'. */
@@ -323,15 +369,15 @@ static void address_angle(struct address_parser *p, const char *name, const char
     const char *adl = NULL;
     p->s = skip_cfws(p->arena, p->s + 1, NULL);
     if (*p->s == '@') {
-        adl = address_phrase(p, ":>", NULL);
+        adl = address_phrase(p, ":>", NULL, NULL);
         if (*p->s == ':')
             p->s++;
     }
-    const char *mailbox = address_phrase(p, "@>", NULL);
+    const char *mailbox = address_phrase(p, "@>", NULL, NULL);
     const char *host = NULL;
     if (*p->s == '@') {
         p->s++;
-        host = address_phrase(p, ">", NULL);
+        host = address_phrase(p, ">", NULL, NULL);
     }
     if (*p->s == '>')
         p->s++;
@@ -339,27 +385,61 @@ static void address_angle(struct address_parser *p, const char *name, const char
     if (mailbox != NULL || host != NULL)
         address_add(p, name != NULL ? name : comment, adl, mailbox != NULL ? mailbox : "",
                     host != NULL ? host : "");
-    p->s += strcspn(p->s, p->in_group ? ",;" : ",");
+    p->s += strcspn(p->s, p->group_end != NULL ? ",;" : ",");
+}
+
+static void address_begin_group(struct address_parser *p, const char *name)
+{
+    struct mime_address *end = p->left > 1 ? arena_alloc(p->arena, sizeof(*end)) : NULL;
+    if (end == NULL) {
+        p->left = 0;
+        return;
+    }
+    p->left--;
+    if (address_add(p, NULL, NULL, name, NULL) != NULL)
+        p->group_end = end;
+}
+
+static void address_end_group(struct address_parser *p)
+{
+    if (p->group_end == NULL)
+        return;
+    *p->last = p->group_end;
+    p->last = &p->group_end->next;
+    p->group_end = NULL;
+}
+
+/* local@domain without brackets; or such a thing in the place of a name, as some write it. */
+static void address_plain(struct address_parser *p, const char *local, const char *comment)
+{
+    p->s++;
+    const char *host = address_phrase(p, ",;<", &comment, NULL);
+    if (local == NULL)
+        local = "";
+    if (host == NULL)
+        host = "";
+    if (*p->s == '<')
+        address_angle(p, arena_printf(p->arena, "%s@%s", local, host), comment);
+    else
+        address_add(p, comment, NULL, local, host);
 }
 
 static void address_one(struct address_parser *p)
 {
     const char *comment = NULL;
-    const char *word = address_phrase(p, "<@,:;", &comment);
+    const char *name = NULL;
+    const char *word = address_phrase(p, "<@,:;", &comment, &name);
     switch (*p->s) {
     case '<':
-        address_angle(p, word, comment);
+        address_angle(p, name, comment);
         return;
-    case '@': {
-        p->s++;
-        const char *host = address_phrase(p, ",;<", &comment);
-        address_add(p, comment, NULL, word != NULL ? word : "", host != NULL ? host : "");
+    case '@':
+        address_plain(p, word, comment);
         return;
-    }
     case ':':
         p->s++;
-        if (!p->in_group && word != NULL)
-            p->in_group = address_add(p, NULL, NULL, word, NULL) != NULL;
+        if (p->group_end == NULL && name != NULL)
+            address_begin_group(p, name);
         return;
     default:
         if (word != NULL)
@@ -380,9 +460,7 @@ struct mime_address *mime_addresses(const char *value, size_t len, unsigned max,
             p.s++;
         } else if (*p.s == ';') {
             p.s++;
-            if (p.in_group)
-                address_add(&p, NULL, NULL, NULL, NULL);
-            p.in_group = false;
+            address_end_group(&p);
         } else if (*p.s != '\0') {
             const char *before = p.s;
             address_one(&p);
@@ -390,13 +468,9 @@ struct mime_address *mime_addresses(const char *value, size_t len, unsigned max,
                 p.s++;
         }
     }
-    if (limited != NULL && *p.s != '\0')
+    if (limited != NULL && p.left == 0 && p.s[strspn(p.s, " \t;")] != '\0')
         *limited = true;
-    /* A group that was never closed still ends, so that what a client reads is balanced. */
-    if (p.in_group) {
-        p.left = 1;
-        address_add(&p, NULL, NULL, NULL, NULL);
-    }
+    address_end_group(&p); /* one that was never closed, or in which the bound was met */
     buf_free(&text);
     return p.first;
 }

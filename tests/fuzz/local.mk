@@ -48,4 +48,12 @@ noinst_PROGRAMS += tests/fuzz/fuzz_pop3_parser
 tests_fuzz_fuzz_pop3_parser_SOURCES = tests/fuzz/fuzz_pop3_parser.c
 tests_fuzz_fuzz_pop3_parser_LDADD = $(PROTO_LIBS) $(BASE_LIBS)
 tests_fuzz_fuzz_pop3_parser_LDFLAGS = $(FUZZ_LDFLAGS)
+noinst_PROGRAMS += tests/fuzz/fuzz_header
+tests_fuzz_fuzz_header_SOURCES = tests/fuzz/fuzz_header.c
+tests_fuzz_fuzz_header_LDADD = $(PROTO_LIBS) $(BASE_LIBS)
+tests_fuzz_fuzz_header_LDFLAGS = $(FUZZ_LDFLAGS)
+noinst_PROGRAMS += tests/fuzz/fuzz_mime
+tests_fuzz_fuzz_mime_SOURCES = tests/fuzz/fuzz_mime.c
+tests_fuzz_fuzz_mime_LDADD = $(PROTO_LIBS) $(BASE_LIBS)
+tests_fuzz_fuzz_mime_LDFLAGS = $(FUZZ_LDFLAGS)
 endif
