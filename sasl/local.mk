@@ -12,6 +12,7 @@ sasl_libsasl_server_a_CFLAGS = $(AM_CFLAGS) $(SASL_CFLAGS)
 pkglibexec_PROGRAMS += dirigo-auth
 dirigo_auth_SOURCES = %D%/auth.h %D%/exchange.c %D%/login.c %D%/main.c
 dirigo_auth_LDADD = $(SASL_SERVER_LIBS) $(SERVICE_LIBS) $(IPC_LIBS)
+dist_man_MANS += %D%/dirigo-auth.8
 
 SASL_SERVER_LIBS = sasl/libsasl_server.a directory/libdirectory_secrets.a \
 	$(DIRECTORY_CLIENT_LIBS) $(SASL_LIBS) -lmd
