@@ -8,15 +8,23 @@
 
 #include "directory/client.h"
 #include "directory/secrets.h"
+#include "gateway/event/loop.h"
 #include "gateway/ipc/channel.h"
-#include "gateway/service/service.h"
 #include "sasl/conversation.h"
 #include "sasl/fake.h"
 #include "sasl/throttle.h"
 
+/* What exchanges want of the service around them. */
+struct auth_hooks {
+    bool (*session_begin)(void *arg); /* false: there are too many */
+    void (*session_end)(void *arg);
+    void (*report)(const char *text, void *arg); /* counters changed */
+    void *arg;
+};
+
 /* The process' own context; everything is used on its loop alone. */
 struct auth_process {
-    struct service *service;
+    struct auth_hooks hooks;
     const struct conf *conf;
     struct loop *loop;
     struct directory *directory;

@@ -81,7 +81,7 @@ static void exchange_free(struct exchange *x)
     free(x->mechanism);
     free(x);
     p->exchanges--;
-    service_session_end(p->service);
+    p->hooks.session_end(p->hooks.arg);
 }
 
 static struct msg *result_msg(enum auth_result result, const void *challenge, size_t len)
@@ -105,7 +105,7 @@ static void process_report(struct auth_process *p)
     (void)snprintf(text, sizeof(text), "exchanges=%zu logins=%llu refused=%llu undecided=%llu",
                    p->exchanges, (unsigned long long)p->succeeded, (unsigned long long)p->failed,
                    (unsigned long long)p->undecided);
-    service_report(p->service, text);
+    p->hooks.report(text, p->hooks.arg);
 }
 
 static void exchange_log(struct exchange *x, const char *result, const char *why)
@@ -376,10 +376,11 @@ static struct exchange *exchange_new(struct auth_process *p, struct ipc_peer *pe
                                      const struct start *s)
 {
     bool trusted = peer_is_trusted(p, &s->peer);
-    if (p->exchanges >= (size_t)p->conf->auth_exchange_limit || !service_session_begin(p->service))
+    if (p->exchanges >= (size_t)p->conf->auth_exchange_limit ||
+        !p->hooks.session_begin(p->hooks.arg))
         return NULL;
     if (!trusted && !throttle_enter(p->throttle, &s->peer)) {
-        service_session_end(p->service);
+        p->hooks.session_end(p->hooks.arg);
         return NULL;
     }
     struct exchange *x = mem_zalloc(sizeof(*x));

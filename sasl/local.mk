@@ -22,4 +22,12 @@ check_PROGRAMS += tests/unit/test_sasl_server
 tests_unit_test_sasl_server_SOURCES = tests/unit/test_sasl_server.c
 tests_unit_test_sasl_server_CFLAGS = $(UNIT_CFLAGS) $(SASL_CFLAGS)
 tests_unit_test_sasl_server_LDADD = $(SASL_SERVER_LIBS) $(CONF_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_auth_exchange
+tests_unit_test_auth_exchange_SOURCES = tests/unit/test_auth_exchange.c \
+	tests/unit/directory_fixture.c tests/unit/directory_fixture.h \
+	%D%/auth.h %D%/exchange.c %D%/login.c
+tests_unit_test_auth_exchange_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_auth_exchange_LDADD = sasl/libsasl_client.a directory/libdirectory_write.a \
+	$(SASL_SERVER_LIBS) $(CONF_LIBS) $(IPC_LIBS) $(UNIT_LIBS)
 endif

@@ -5,6 +5,7 @@
 #include "directory/protocol.h"
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
+#include "gateway/service/service.h"
 #include "sasl/auth.h"
 #include "sasl/protocol.h"
 
@@ -17,12 +18,27 @@ static void read_trusted(struct auth_process *p)
             p->trusted_count++;
 }
 
+static bool hook_begin(void *arg)
+{
+    return service_session_begin(arg);
+}
+
+static void hook_end(void *arg)
+{
+    service_session_end(arg);
+}
+
+static void hook_report(const char *text, void *arg)
+{
+    service_report(arg, text);
+}
+
 static int auth_open(struct service *s)
 {
     struct auth_process *p = mem_zalloc(sizeof(*p));
     char *error = NULL;
 
-    p->service = s;
+    p->hooks = (struct auth_hooks){hook_begin, hook_end, hook_report, s};
     p->conf = service_conf(s);
     service_set_data(s, p);
     arc4random_buf(p->fake_secret, sizeof(p->fake_secret));
