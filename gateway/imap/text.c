@@ -269,7 +269,7 @@ void text_finder_init(struct text_finder *f, const char *needle)
 void text_finder_push(struct text_finder *f, enum text_charset charset, const void *data,
                       size_t len)
 {
-    if (f->found)
+    if (f->found || len == 0)
         return;
     text_fold(&f->window, charset, data, len);
     if (f->window.len < f->needle_len)

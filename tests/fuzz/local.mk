@@ -56,4 +56,9 @@ noinst_PROGRAMS += tests/fuzz/fuzz_mime
 tests_fuzz_fuzz_mime_SOURCES = tests/fuzz/fuzz_mime.c
 tests_fuzz_fuzz_mime_LDADD = $(PROTO_LIBS) $(BASE_LIBS)
 tests_fuzz_fuzz_mime_LDFLAGS = $(FUZZ_LDFLAGS)
+noinst_PROGRAMS += tests/fuzz/fuzz_imap_args
+tests_fuzz_fuzz_imap_args_SOURCES = tests/fuzz/fuzz_imap_args.c
+tests_fuzz_fuzz_imap_args_LDADD = gateway/imap/libimapsession.a gateway/pop3/libpop3session.a \
+	$(STORE_LIBS) $(PROTO_LIBS) $(CONF_LIBS) $(EVENT_LIBS)
+tests_fuzz_fuzz_imap_args_LDFLAGS = $(FUZZ_LDFLAGS)
 endif
