@@ -1,5 +1,6 @@
 /* dirigo-mailbox: IMAP and POP3 sessions after login. */
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -198,5 +199,9 @@ static const struct service_def def = {
 
 int main(int argc, char **argv)
 {
+    /* LMDB asks for megabytes per open index and touches little of them. Without a fixed threshold
+     * glibc would soon serve these from the heap, between the small blocks of idle sessions. */
+    mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+    mallopt(M_ARENA_MAX, 2);
     return service_main(&def, argc, argv);
 }

@@ -1,6 +1,9 @@
 #include "gateway/store/session.h"
 
+#include <stdlib.h>
 #include <unistd.h>
+
+#include "gateway/base/mem.h"
 
 int reply_file(struct reply *r, int fd, off_t offset, off_t len)
 {
@@ -8,6 +11,8 @@ int reply_file(struct reply *r, int fd, off_t offset, off_t len)
         close(fd);
         return -1;
     }
+    if (r->files == NULL)
+        r->files = mem_alloc(REPLY_FILES_MAX * sizeof(*r->files));
     r->files[r->file_n++] =
         (struct reply_file){.at = r->text.len, .fd = fd, .offset = offset, .len = len};
     r->file_bytes += (size_t)len;
@@ -39,11 +44,9 @@ int reply_send(struct reply *r, struct stream *s)
     r->file_n = 0;
     r->file_bytes = 0;
     r->broken = false;
-    /* Long answers are rare: their memory is not kept. */
-    if (r->text.len > 4096)
-        buf_free(&r->text);
-    else
-        buf_clear(&r->text);
+    free(r->files);
+    r->files = NULL;
+    buf_free(&r->text); /* an idle session holds none */
     return rc;
 }
 
@@ -52,6 +55,8 @@ void reply_free(struct reply *r)
     for (unsigned i = 0; i < r->file_n; i++)
         close(r->files[i].fd);
     r->file_n = 0;
+    free(r->files);
+    r->files = NULL;
     buf_free(&r->text);
 }
 

@@ -74,7 +74,7 @@ struct reply {
         size_t at; /* behind so many bytes of text */
         int fd;
         off_t offset, len;
-    } files[REPLY_FILES_MAX];
+    } * files; /* REPLY_FILES_MAX, or NULL while there are none */
     unsigned file_n;
     size_t file_bytes;
     bool broken; /* a file that was announced could not be read: the connection must end */

@@ -1,6 +1,7 @@
 /* The store of a process, its open mailboxes, and when their indexes are open. */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -19,7 +20,7 @@ static void idle_tick(void *arg)
 {
     struct store *store = arg;
     int64_t now = clock_now_ms();
-    bool open = false;
+    bool open = false, closed = false;
     struct mailbox *mb;
     LIST_FOREACH (mb, &store->mailboxes, entry) {
         /* A worker that holds the lock is using it. */
@@ -27,11 +28,15 @@ static void idle_tick(void *arg)
             open = true;
             continue;
         }
-        if (mb->users == 0 && now - mb->used >= INDEX_IDLE_MS)
+        if (mb->users == 0 && mb->ix != NULL && now - mb->used >= INDEX_IDLE_MS) {
             index_close(&mb->ix);
+            closed = true;
+        }
         open = open || mb->ix != NULL;
         pthread_mutex_unlock(&mb->lock);
     }
+    if (closed)
+        malloc_trim(0); /* what LMDB and the commands touched goes back to the system */
     timer_set(store->idle, open ? INDEX_IDLE_MS : (int64_t)4 * INDEX_IDLE_MS);
 }
 
