@@ -216,6 +216,8 @@ int main(int argc, char **argv)
     struct options o = {.conf_path = DIRIGO_SYSCONFDIR "/dirigo/dirigo.conf"};
     size_t n = 0;
     int option, rc = -1;
+    /* What the caller left open is not for our processes. */
+    closefrom(3);
     main_fill_stdio();
     signal(SIGPIPE, SIG_IGN);
     umask(022);
