@@ -114,11 +114,17 @@ static void exchange_log(struct exchange *x, const char *result, const char *why
     const char *name = x->login.name;
     if (name == NULL && x->conversation != NULL)
         name = conversation_user(x->conversation);
-    log_info("login", LOG_STR("id", x->session), LOG_STR("service", x->service),
-             LOG_STR("mechanism", x->mechanism),
-             LOG_BYTES("login", name, name == NULL ? 0 : strnlen(name, LOG_NAME_MAX)),
-             LOG_STR("peer", netaddr_str(&x->client, peer)), LOG_STR("result", result),
-             LOG_STR("reason", why));
+    const struct log_field fields[] = {
+        LOG_STR("id", x->session),
+        LOG_STR("service", x->service),
+        LOG_STR("mechanism", x->mechanism),
+        LOG_BYTES("login", name, name == NULL ? 0 : strnlen(name, LOG_NAME_MAX)),
+        LOG_STR("peer", netaddr_str(&x->client, peer)),
+        LOG_STR("result", result),
+        why == NULL ? (struct log_field){0} : LOG_STR("reason", why),
+        {0},
+    };
+    log_write(LOG_LEVEL_INFO, "login", fields);
 }
 
 /* ---- ends ---- */
