@@ -258,6 +258,8 @@ static void login_given(bool taken, struct stream *back, void *arg)
             return;
         }
         stream_set_ops(back, &login_ops, l);
+        if (!timer_pending(l->timer))
+            timer_set(l->timer, l->process->conf->login_timeout);
         log_warning("dirigo-mailbox did not take a session", LOG_STR("id", l->id));
         login_failed(l, LOGIN_TEMPORARY);
         login_run(l);
