@@ -7,6 +7,10 @@
 
 #include "gateway/base/log.h"
 
+/* A client that comes back at once may find its last session not yet ended: so long it waits before
+ * it hears that the maildrop is in use. */
+#define LOCK_RETRY_MS 100
+#define LOCK_TRIES    10
 /* More errors than this in one session end it. */
 #define POP3_ERRORS_MAX 20
 
@@ -20,6 +24,7 @@ static void session_free(struct pop3 *s)
              LOG_UINT("retrieved", s->retrieved), LOG_UINT("removed", s->removed),
              LOG_UINT("bytes", s->sent_bytes));
     stream_free(&s->stream);
+    timer_free(&s->lock_retry);
     if (s->fd >= 0)
         close(s->fd);
     if (s->locked)
@@ -230,6 +235,19 @@ static void nothing(struct pop3 *s)
     (void)s;
 }
 
+static void try_lock(void *arg)
+{
+    struct pop3 *s = arg;
+    s->locked = s->mb != NULL && mailbox_lock(s->mb);
+    s->working = true;
+    if (s->locked)
+        pop3_work(s, pop3_open_run, opened);
+    else if (s->mb == NULL || ++s->lock_tries == LOCK_TRIES)
+        pop3_work(s, nothing, refused);
+    else
+        timer_set(s->lock_retry, LOCK_RETRY_MS);
+}
+
 static void *start(const struct mail_env *env, const struct mail_start *st,
                    void (*ended)(void *arg), void *arg)
 {
@@ -245,11 +263,8 @@ static void *start(const struct mail_env *env, const struct mail_start *st,
     s->stream = stream_new(env->loop, st->fd, &ops, s);
     stream_set_timeout(s->stream, env->conf->pop3_idle_timeout);
     s->mb = mailbox_open(env->store, &st->owner);
-    s->locked = s->mb != NULL && mailbox_lock(s->mb);
-    if (s->locked)
-        pop3_work(s, pop3_open_run, opened);
-    else
-        pop3_work(s, nothing, refused);
+    s->lock_retry = timer_new(env->loop, try_lock, s);
+    try_lock(s);
     return s;
 }
 

@@ -35,6 +35,8 @@ struct pop3 {
     uint8_t *marks; /* POP3_* per message */
     struct reply reply;
     bool locked;
+    struct timer *lock_retry;
+    unsigned lock_tries;
     bool working;  /* a job runs, or an answer drains */
     bool job;      /* a job or a request runs: the session must not be freed */
     bool draining; /* end when the command does */
