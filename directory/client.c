@@ -21,7 +21,17 @@ struct directory {
     struct directory_link *link; /* NULL: the replica alone decides */
     struct snapshot snapshot;
     bool taken;
+    bool borrowed; /* db is somebody else's */
 };
+
+struct directory *directory_on(const struct conf *conf, struct db *db)
+{
+    struct directory *d = mem_zalloc(sizeof *d);
+    d->conf = conf;
+    d->db = db;
+    d->borrowed = true;
+    return d;
+}
 
 struct directory *directory_open(const struct conf *conf, char **error)
 {
@@ -50,7 +60,8 @@ void directory_close(struct directory **d)
     if (*d == NULL)
         return;
     directory_set_link(*d, NULL);
-    db_close(&(*d)->db);
+    if (!(*d)->borrowed)
+        db_close(&(*d)->db);
     free(*d);
     *d = NULL;
 }

@@ -134,8 +134,6 @@ int db_read_begin(struct db *db)
             return fail(db, rc);
     }
     db->txn = db->read_txn;
-    for (unsigned i = 0; i < db->tables; i++)
-        db->cursor[i] = NULL;
     return 0;
 }
 
@@ -143,6 +141,7 @@ void db_read_end(struct db *db)
 {
     mdb_txn_reset(db->read_txn);
     db->txn = NULL;
+    memset(db->cursor, 0, sizeof db->cursor); /* they stay in read_cursor */
 }
 
 int db_write_begin(struct db *db)

@@ -1,3 +1,5 @@
+DIRECTORY_CLIENT_LIBS = directory/libdirectory_client.a $(LMDB_LIBS)
+
 # What every process that looks something up links: the replica's reader, resolution, policies.
 noinst_LIBRARIES += directory/libdirectory_client.a
 directory_libdirectory_client_a_SOURCES = \
@@ -18,13 +20,30 @@ directory_libdirectory_client_a_CFLAGS = $(AM_CFLAGS) $(LMDB_CFLAGS)
 noinst_LIBRARIES += directory/libdirectory_secrets.a
 directory_libdirectory_secrets_a_SOURCES = %D%/secrets.c %D%/secrets.h
 
-# What only dirigo-directory has: the writer's side.
+# What only dirigo-directory has: the writer's side, and what an entry and a server's message mean.
 noinst_LIBRARIES += directory/libdirectory_write.a
 directory_libdirectory_write_a_SOURCES = \
+	%D%/profile.c %D%/profile.h \
 	%D%/replica.c \
-	%D%/secrets_store.c %D%/secrets_store.h
+	%D%/secrets_store.c %D%/secrets_store.h \
+	%D%/starttls.c %D%/starttls.h \
+	%D%/syncmsg.c %D%/syncmsg.h \
+	%D%/target.c %D%/target.h \
+	%D%/uuidset.c %D%/uuidset.h
+directory_libdirectory_write_a_CFLAGS = $(AM_CFLAGS) $(LDAP_CFLAGS)
 
-DIRECTORY_CLIENT_LIBS = directory/libdirectory_client.a $(LMDB_LIBS)
+pkglibexec_PROGRAMS += dirigo-directory
+dirigo_directory_SOURCES = \
+	%D%/bindpool.c %D%/bindpool.h \
+	%D%/ldapconn.c %D%/ldapconn.h \
+	%D%/main.c \
+	%D%/pump.c %D%/pump.h \
+	%D%/serve.c %D%/serve.h \
+	%D%/sync.c %D%/sync.h %D%/sync_apply.c %D%/sync_private.h
+dirigo_directory_CFLAGS = $(AM_CFLAGS) $(LDAP_CFLAGS)
+dirigo_directory_LDADD = directory/libdirectory_write.a directory/libdirectory_secrets.a \
+	$(DIRECTORY_CLIENT_LIBS) $(SERVICE_LIBS) gateway/ipc/libipc.a $(TLS_LIBS) $(LDAP_LIBS) $(LBER_LIBS)
+
 
 if TESTS_ENABLED
 check_PROGRAMS += tests/unit/test_replica

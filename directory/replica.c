@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "gateway/base/clock.h"
@@ -21,8 +22,13 @@
 #define MARK_FILE  "boot"
 #define MARK_CLEAN "clean"
 
+/* How often and how far apart a writer asks for the folder while its predecessor ends. */
+#define LOCK_TRIES    50
+#define LOCK_PAUSE_US 100000
+
 struct replica {
     struct db *db;
+    int lock;
     char *dir;
     struct replica_state state;
     bool changed;
@@ -38,47 +44,52 @@ struct key_ref {
     size_t offset, len;
 };
 
-static int read_text(const char *path, char *dst, size_t size)
+/* The first line of a small file; "" where it cannot be read. */
+static void read_line(int fd, char *dst, size_t size)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    ssize_t n = read(fd, dst, size - 1);
-    close(fd);
-    if (n < 0)
-        return -1;
-    dst[n] = '\0';
+    ssize_t n = fd < 0 ? -1 : pread(fd, dst, size - 1, 0);
+    dst[n < 0 ? 0 : n] = '\0';
     dst[strcspn(dst, "\n")] = '\0';
-    return 0;
-}
-
-static int write_mark(const char *dir, const char *text)
-{
-    char *path = mem_printf("%s/" MARK_FILE, dir);
-    int rc = -1, fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-    free(path);
-    if (fd < 0)
-        return -1;
-    if (write(fd, text, strlen(text)) == (ssize_t)strlen(text) && fsync(fd) == 0)
-        rc = 0;
-    close(fd);
-    return rc;
 }
 
 static void this_boot(char dst[64])
 {
-    if (read_text("/proc/sys/kernel/random/boot_id", dst, 64) < 0)
-        strcpy(dst, "unknown");
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    read_line(fd, dst, 64);
+    if (fd >= 0)
+        close(fd);
 }
 
-static bool is_whole(const char *dir)
+static int write_mark(int fd, const char *text)
+{
+    ssize_t len = (ssize_t)strlen(text);
+    return ftruncate(fd, 0) == 0 && pwrite(fd, text, (size_t)len, 0) == len && fsync(fd) == 0 ? 0
+                                                                                              : -1;
+}
+
+static bool is_whole(int fd)
 {
     char mark[64], boot[64];
-    char *path = mem_printf("%s/" MARK_FILE, dir);
-    int rc = read_text(path, mark, sizeof mark);
-    free(path);
+    read_line(fd, mark, sizeof mark);
     this_boot(boot);
-    return rc == 0 && (strcmp(mark, MARK_CLEAN) == 0 || strcmp(mark, boot) == 0);
+    return strcmp(mark, MARK_CLEAN) == 0 || (mark[0] != '\0' && strcmp(mark, boot) == 0);
+}
+
+static int lock_folder(const char *dir)
+{
+    char *path = mem_printf("%s/" MARK_FILE, dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    free(path);
+    for (int i = 0; fd >= 0; i++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return fd;
+        if (i == LOCK_TRIES)
+            break;
+        usleep(LOCK_PAUSE_US);
+    }
+    if (fd >= 0)
+        close(fd);
+    return -1;
 }
 
 static void remove_files(const char *dir)
@@ -92,14 +103,16 @@ static void remove_files(const char *dir)
     }
 }
 
-struct db *replica_db_open(const char *dir, const struct db_options *options, char **error)
+struct db *replica_db_open(const char *dir, const struct db_options *options, int *lock,
+                           char **error)
 {
     char boot[64];
-    if (!is_whole(dir))
+    *lock = lock_folder(dir);
+    if (*lock >= 0 && !is_whole(*lock))
         remove_files(dir);
     this_boot(boot);
-    if (write_mark(dir, boot) < 0) {
-        *error = mem_printf("%s: cannot be written: %s", dir, strerror(errno));
+    if (*lock < 0 || write_mark(*lock, boot) < 0) {
+        *error = mem_printf("%s: cannot be locked and written: %s", dir, strerror(errno));
         return NULL;
     }
     struct db *db = db_open(dir, options, error);
@@ -112,11 +125,14 @@ struct db *replica_db_open(const char *dir, const struct db_options *options, ch
     return db_open(dir, options, error);
 }
 
-void replica_db_close(struct db **db, const char *dir)
+void replica_db_close(struct db **db, int lock)
 {
-    if (*db != NULL && db_flush(*db) == 0)
-        write_mark(dir, MARK_CLEAN);
+    bool flushed = *db != NULL && db_flush(*db) == 0;
     db_close(db);
+    if (flushed)
+        write_mark(lock, MARK_CLEAN);
+    if (lock >= 0)
+        close(lock);
 }
 
 /* Takes over the state of an earlier run, or empties what this version cannot read. */
@@ -151,15 +167,16 @@ struct replica *replica_open(const char *dir, uint64_t map_size, char **error)
                                        .lock_mode = 0660,
                                        .map_size = map_size,
                                        .tables = replica_tables};
-    struct db *db = replica_db_open(dir, &options, error);
-    if (db == NULL)
-        return NULL;
     struct replica *r = mem_zalloc(sizeof *r);
-    r->db = db;
     r->dir = mem_strdup(dir);
+    r->db = replica_db_open(dir, &options, &r->lock, error);
+    if (r->db == NULL) {
+        replica_close(&r);
+        return NULL;
+    }
     if (load_state(r) == 0)
         return r;
-    *error = mem_printf("%s: %s", dir, db_error(db));
+    *error = mem_printf("%s: %s", dir, db_error(r->db));
     replica_close(&r);
     return NULL;
 }
@@ -168,7 +185,7 @@ void replica_close(struct replica **r)
 {
     if (*r == NULL)
         return;
-    replica_db_close(&(*r)->db, (*r)->dir);
+    replica_db_close(&(*r)->db, (*r)->lock);
     buf_free(&(*r)->encoded);
     free((*r)->dir);
     free(*r);
@@ -178,6 +195,11 @@ void replica_close(struct replica **r)
 struct replica_state *replica_state(struct replica *r)
 {
     return &r->state;
+}
+
+struct db *replica_db(struct replica *r)
+{
+    return r->db;
 }
 
 const char *replica_error(const struct replica *r)

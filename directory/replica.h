@@ -119,6 +119,9 @@ struct directory_link {
 /* Gives the link to d, which closes it in directory_close. */
 void directory_set_link(struct directory *d, struct directory_link *link);
 
+/* A reader on an environment that the caller keeps open: dirigo-directory's own. */
+struct directory *directory_on(const struct conf *conf, struct db *db);
+
 /* ---- writing: dirigo-directory alone ---- */
 
 struct replica;
@@ -156,9 +159,14 @@ enum db_result replica_next(struct replica *r, struct uuid *uuid);
 enum db_result replica_dn(struct replica *r, const struct uuid *uuid, struct buf *dn);
 void replica_reap_readers(struct replica *r);
 
-/* What replica_open does with the files: the secrets store shares it. */
-struct db *replica_db_open(const char *dir, const struct db_options *options, char **error);
+/*
+ * What replica_open does with the files; the secrets store shares it. *lock is a descriptor that
+ * replica_db_close gets, also where opening failed (-1: not even that).
+ */
+struct db *replica_db_open(const char *dir, const struct db_options *options, int *lock,
+                           char **error);
 /* Flushes, marks the folder as clean, closes. */
-void replica_db_close(struct db **db, const char *dir);
+void replica_db_close(struct db **db, int lock);
+struct db *replica_db(struct replica *r);
 
 #endif

@@ -8,7 +8,7 @@
 
 struct secrets_store {
     struct db *db;
-    char *dir;
+    int lock;
     bool open; /* a change is open; it is begun when something is written */
 };
 
@@ -19,12 +19,10 @@ struct secrets_store *secrets_store_open(const char *dir, uint64_t map_size, cha
                                        .lock_mode = 0600,
                                        .map_size = map_size,
                                        .tables = secrets_tables};
-    struct db *db = replica_db_open(dir, &options, error);
-    if (db == NULL)
-        return NULL;
     struct secrets_store *s = mem_zalloc(sizeof *s);
-    s->db = db;
-    s->dir = mem_strdup(dir);
+    s->db = replica_db_open(dir, &options, &s->lock, error);
+    if (s->db == NULL)
+        secrets_store_close(&s);
     return s;
 }
 
@@ -33,8 +31,7 @@ void secrets_store_close(struct secrets_store **s)
     if (*s == NULL)
         return;
     secrets_store_abort(*s);
-    replica_db_close(&(*s)->db, (*s)->dir);
-    free((*s)->dir);
+    replica_db_close(&(*s)->db, (*s)->lock);
     free(*s);
     *s = NULL;
 }
@@ -69,6 +66,17 @@ int secrets_store_set_complete(struct secrets_store *s, bool complete)
     size_t len = strlen(SECRETS_COMPLETE);
     return complete ? db_put(s->db, 0, SECRETS_COMPLETE, len, "", 1)
                     : db_delete(s->db, 0, SECRETS_COMPLETE, len, NULL, 0);
+}
+
+bool secrets_store_complete(struct secrets_store *s)
+{
+    const void *data;
+    size_t len;
+    if (db_read_begin(s->db) < 0)
+        return false;
+    enum db_result rc = db_get(s->db, 0, SECRETS_COMPLETE, strlen(SECRETS_COMPLETE), &data, &len);
+    db_read_end(s->db);
+    return rc == DB_OK;
 }
 
 int secrets_store_clear(struct secrets_store *s)

@@ -24,6 +24,9 @@ int secrets_store_begin(struct secrets_store *s);
 int secrets_store_put(struct secrets_store *s, const struct uuid *owner, const void *values,
                       size_t len);
 int secrets_store_set_complete(struct secrets_store *s, bool complete);
+/* Outside a change: whether a whole refresh was stored; where not, the replica must start afresh.
+ */
+bool secrets_store_complete(struct secrets_store *s);
 /* Forgets everything, for a replica that starts afresh. */
 int secrets_store_clear(struct secrets_store *s);
 int secrets_store_commit(struct secrets_store *s);

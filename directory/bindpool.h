@@ -1,0 +1,32 @@
+/*
+ * Passwords verified by bind, on a fixed number of connections.
+ *
+ * A connection has one bind outstanding: servers give up what is under way when a new one comes. So
+ * requests wait in one queue, in order, for a connection that is free, each for `timeout` in all.
+ */
+#ifndef DIRIGO_DIRECTORY_BINDPOOL_H
+#define DIRIGO_DIRECTORY_BINDPOOL_H
+
+#include "directory/ldapconn.h"
+#include "directory/protocol.h"
+
+struct bindpool;
+struct bind_request;
+
+/* env outlives it. Connections are made when they are needed, and kept. */
+struct bindpool *bindpool_new(struct ldap_env *env);
+/* Requests under way are dropped without an answer. */
+void bindpool_free(struct bindpool **pool);
+/*
+ * Verifies password for dn; both are copied, and the password is wiped. fn is called once, from the
+ * loop; text is the server's, for the log. Returns a handle for bindpool_cancel.
+ */
+struct bind_request *
+bindpool_verify(struct bindpool *pool, const char *dn, const char *password,
+                void (*fn)(enum directory_bind result, const char *text, void *arg), void *arg);
+/* fn will not be called any more. */
+void bindpool_cancel(struct bind_request *r);
+/* Requests that wait or are under way. */
+size_t bindpool_pending(const struct bindpool *pool);
+
+#endif

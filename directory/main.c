@@ -1,0 +1,196 @@
+/*
+ * dirigo-directory: the only LDAP client. It keeps the replica like the directory (sync.h),
+ * verifies passwords by bind (bindpool.h), and serves directory.sock (serve.h).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "directory/bindpool.h"
+#include "directory/serve.h"
+#include "directory/sync.h"
+#include "gateway/base/log.h"
+#include "gateway/base/mem.h"
+#include "gateway/service/service.h"
+
+/* Threads for name lookups alone. */
+#define LOOKUP_THREADS 1
+#define PASSWORD_MAX   1024
+
+struct process {
+    struct ldap_env env;
+    char *password; /* from bind_pw_file; NULL: conf's bind_pw */
+    struct replica *replica;
+    struct secrets_store *secrets;
+    struct sync *sync;
+    struct bindpool *pool;
+    struct serve *serve;
+};
+
+static int read_password(struct process *p, const struct conf *conf)
+{
+    const char *path = conf->bind_pw_file;
+    p->env.bind_pw = conf->bind_pw;
+    if (path[0] == '\0')
+        return 0;
+    char text[PASSWORD_MAX];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (n < 0)
+        log_error("bind_pw_file cannot be read", LOG_STR("path", path), LOG_ERRNO(errno));
+    else {
+        text[n] = '\0';
+        text[strcspn(text, "\r\n")] = '\0';
+        p->password = mem_strdup(text);
+        p->env.bind_pw = p->password;
+    }
+    explicit_bzero(text, sizeof text);
+    if (fd >= 0)
+        close(fd);
+    return n < 0 ? -1 : 0;
+}
+
+static int read_targets(struct process *p, const struct conf *conf)
+{
+    struct ldap_env *env = &p->env;
+    env->targets = mem_zalloc(conf->server_host.n * sizeof *env->targets);
+    for (size_t i = 0; i < conf->server_host.n; i++) {
+        if (target_parse(&env->targets[env->target_count], conf->server_host.v[i]) == 0) {
+            env->target_count++;
+            continue;
+        }
+        log_error("server_host names no LDAP server", LOG_STR("value", conf->server_host.v[i]));
+        return -1;
+    }
+    if (env->target_count == 0)
+        log_error("server_host is empty");
+    return env->target_count > 0 ? 0 : -1;
+}
+
+static int make_tls(struct process *p, const struct conf *conf)
+{
+    const char *ca = conf->tls_ca_cert_file;
+    char *error = NULL;
+    bool needed = conf->start_tls;
+    for (size_t i = 0; i < p->env.target_count; i++)
+        needed = needed || p->env.targets[i].kind == TARGET_TLS;
+    if (!needed)
+        return 0;
+    p->env.tls = tls_client_new(conf->tls_require_cert ? TLS_VERIFY_PEER : TLS_VERIFY_NONE,
+                                ca[0] != '\0' ? ca : NULL, NULL, NULL, &error);
+    if (p->env.tls != NULL)
+        return 0;
+    log_error("TLS towards the directory cannot be set up", LOG_STR("error", error));
+    free(error);
+    return -1;
+}
+
+static int process_open(struct service *s)
+{
+    struct process *p = mem_zalloc(sizeof *p);
+    const struct conf *conf = service_conf(s);
+    service_set_data(s, p);
+    /* libldap takes nothing from ldap.conf, ~/.ldaprc or the environment. */
+    setenv("LDAPNOINIT", "1", 1);
+    return read_password(p, conf) == 0 && read_targets(p, conf) == 0 && make_tls(p, conf) == 0 ? 0
+                                                                                               : -1;
+}
+
+static void on_sync_changed(bool in_sync, void *arg)
+{
+    struct process *p = arg;
+    if (p->serve != NULL)
+        serve_sync_state(p->serve, in_sync);
+}
+
+static int open_stores(struct process *p, const struct conf *conf)
+{
+    char *error = NULL;
+    char *dir = mem_printf("%s/replica", conf->state_directory);
+    p->replica = replica_open(dir, conf->directory_map_size, &error);
+    free(dir);
+    if (p->replica != NULL) {
+        dir = mem_printf("%s/secrets", conf->state_directory);
+        p->secrets = secrets_store_open(dir, conf->directory_map_size, &error);
+        free(dir);
+    }
+    if (p->secrets != NULL)
+        return 0;
+    log_error("the directory's cache cannot be opened", LOG_STR("error", error));
+    free(error);
+    return -1;
+}
+
+/* Replica and keys are filled together, so a cookie that covers only one of them covers nothing. */
+static int match_stores(struct process *p)
+{
+    struct buf cookie = {0};
+    int rc = replica_cookie(p->replica, &cookie);
+    bool have_cookie = cookie.len > 0;
+    buf_free(&cookie);
+    if (rc < 0 || secrets_store_complete(p->secrets) == have_cookie)
+        return rc;
+    if (replica_begin(p->replica) < 0)
+        return -1;
+    if (replica_set_cookie(p->replica, NULL, 0) < 0) {
+        replica_abort(p->replica);
+        return -1;
+    }
+    return replica_commit(p->replica);
+}
+
+static int process_start(struct service *s)
+{
+    struct process *p = service_data(s);
+    const struct conf *conf = service_conf(s);
+    p->env.loop = service_loop(s);
+    p->env.conf = conf;
+    if (open_stores(p, conf) < 0)
+        return -1;
+    if (match_stores(p) < 0) {
+        log_error("the replica cannot be read", LOG_STR("error", replica_error(p->replica)));
+        return -1;
+    }
+    p->env.workers = worker_pool_new(p->env.loop, LOOKUP_THREADS);
+    p->sync = sync_new(&p->env, p->replica, p->secrets, on_sync_changed, p);
+    p->pool = bindpool_new(&p->env);
+    p->serve = serve_new(s, p->replica, p->sync, p->pool);
+    return 0;
+}
+
+static void process_stop(struct service *s)
+{
+    struct process *p = service_data(s);
+    if (p == NULL)
+        return;
+    serve_free(&p->serve);
+    bindpool_free(&p->pool);
+    if (p->sync != NULL)
+        sync_free(&p->sync);
+    if (p->env.workers != NULL)
+        worker_pool_free(&p->env.workers);
+    replica_close(&p->replica);
+    secrets_store_close(&p->secrets);
+    tls_context_free(&p->env.tls);
+    for (size_t i = 0; i < p->env.target_count; i++)
+        target_free(&p->env.targets[i]);
+    free(p->env.targets);
+    mem_wipe_free_str(p->password);
+    free(p);
+}
+
+static const struct service_def def = {
+    .name = "dirigo-directory",
+    .user = SERVICE_USER_DIRECTORY,
+    .flags = SERVICE_NO_EXEC,
+    .open = process_open,
+    .start = process_start,
+    .stop = process_stop,
+};
+
+int main(int argc, char **argv)
+{
+    return service_main(&def, argc, argv);
+}

@@ -1,0 +1,255 @@
+#include "directory/profile.h"
+
+#include <string.h>
+
+#include "directory/secrets.h"
+#include "gateway/base/str.h"
+
+/* What an object class says of an entry. */
+enum {
+    CLASS_PERSON = 1,    /* a user, if it has an address or a login name */
+    CLASS_RECIPIENT = 2, /* an alias where it routes, else a user; nothing beside another kind */
+    CLASS_GROUP = 4,
+    CLASS_DOMAIN = 8,
+    CLASS_POLICY = 16,
+    CLASS_ALIAS = 32,
+    CLASS_CN_ALIAS = 64 /* cn is the name that it answers to */
+};
+
+static const struct {
+    const char *name;
+    unsigned classes;
+} profile_classes[] = {
+    {"inetOrgPerson", CLASS_PERSON},
+    {"dirigoUser", CLASS_PERSON},
+    {"qmailUser", CLASS_PERSON},
+    {"mailRecipient", CLASS_PERSON},
+    {"inetMailUser", CLASS_PERSON},
+    {"inetLocalMailRecipient", CLASS_RECIPIENT},
+    {"nisMailAlias", CLASS_ALIAS | CLASS_CN_ALIAS},
+    {"groupOfNames", CLASS_GROUP},
+    {"groupOfUniqueNames", CLASS_GROUP},
+    {"mailGroup", CLASS_GROUP},
+    {"inetMailGroup", CLASS_GROUP},
+    {"rfc822MailGroup", CLASS_GROUP},
+    {"dirigoGroup", CLASS_GROUP},
+    {"dirigoDomain", CLASS_DOMAIN},
+    {"dirigoPolicy", CLASS_POLICY},
+};
+
+/* How a value is taken. */
+enum {
+    TAKE_VALUE,
+    TAKE_ADDRESS, /* counts as an address of the entry */
+    TAKE_NAME,    /* a login name */
+    TAKE_CN,
+    TAKE_ROUTE,   /* forwards, without a copy unless the delivery mode says "keep" */
+    TAKE_FORWARD, /* forwards, with a copy unless the delivery mode says otherwise */
+    TAKE_MODE,
+    TAKE_STATUS,
+    TAKE_GLOBAL,
+    TAKE_SECRET,
+    TAKE_CLASS
+};
+
+static const struct profile_row {
+    const char *name;
+    enum entry_attr attr;
+    int take;
+} profile_rows[] = {
+    {"objectClass", ATTR_COUNT, TAKE_CLASS},
+    {"mail", ATTR_MAIL, TAKE_ADDRESS},
+    {"mailLocalAddress", ATTR_MAIL_ALTERNATE, TAKE_ADDRESS},
+    {"mailAlternateAddress", ATTR_MAIL_ALTERNATE, TAKE_ADDRESS},
+    {"mailEquivalentAddress", ATTR_MAIL_ALTERNATE, TAKE_ADDRESS},
+    {"uid", ATTR_UID, TAKE_NAME},
+    {"cn", ATTR_CN, TAKE_CN},
+    {"preferredLanguage", ATTR_LANGUAGE, TAKE_VALUE},
+    {"mailRoutingAddress", ATTR_ROUTING_ADDRESS, TAKE_ROUTE},
+    {"dirigoForwardingAddress", ATTR_ROUTING_ADDRESS, TAKE_ROUTE},
+    {"mailForwardingAddress", ATTR_ROUTING_ADDRESS, TAKE_FORWARD},
+    {"mailHost", ATTR_MAIL_HOST, TAKE_VALUE},
+    {"member", ATTR_MEMBER, TAKE_VALUE},
+    {"uniqueMember", ATTR_MEMBER, TAKE_VALUE},
+    {"rfc822MailMember", ATTR_MEMBER_ADDRESS, TAKE_VALUE},
+    {"mgrpRFC822MailMember", ATTR_MEMBER_ADDRESS, TAKE_VALUE},
+    {"deliveryMode", ATTR_DELIVERY_MODE, TAKE_MODE},
+    {"mailDeliveryOption", ATTR_DELIVERY_MODE, TAKE_MODE},
+    {"dirigoDeliveryMode", ATTR_DELIVERY_MODE, TAKE_MODE},
+    {"accountStatus", ATTR_ACCOUNT_STATUS, TAKE_STATUS},
+    {"mailUserStatus", ATTR_ACCOUNT_STATUS, TAKE_STATUS},
+    {"inetUserStatus", ATTR_ACCOUNT_STATUS, TAKE_STATUS},
+    {"dirigoAccountStatus", ATTR_ACCOUNT_STATUS, TAKE_STATUS},
+    {"mailQuota", ATTR_QUOTA, TAKE_VALUE},
+    {"dirigoQuota", ATTR_QUOTA, TAKE_VALUE},
+    {"dirigoDomainName", ATTR_DOMAIN, TAKE_VALUE},
+    {"dirigoDomainTarget", ATTR_DOMAIN_TARGET, TAKE_VALUE},
+    {"dirigoCatchAll", ATTR_CATCHALL, TAKE_VALUE},
+    {"dirigoPolicyDN", ATTR_POLICY, TAKE_VALUE},
+    {"dirigoGlobalPolicy", ATTR_COUNT, TAKE_GLOBAL},
+    {"dirigoSmtpdClientRestrictions", ATTR_CLIENT_RESTRICTIONS, TAKE_VALUE},
+    {"dirigoSmtpdHeloRestrictions", ATTR_HELO_RESTRICTIONS, TAKE_VALUE},
+    {"dirigoSmtpdSenderRestrictions", ATTR_SENDER_RESTRICTIONS, TAKE_VALUE},
+    {"dirigoSmtpdRelayRestrictions", ATTR_RELAY_RESTRICTIONS, TAKE_VALUE},
+    {"dirigoSmtpdRecipientRestrictions", ATTR_RECIPIENT_RESTRICTIONS, TAKE_VALUE},
+    {"dirigoSmtpdDataRestrictions", ATTR_DATA_RESTRICTIONS, TAKE_VALUE},
+    {"authPassword", ATTR_COUNT, TAKE_SECRET},
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+const char *const *profile_attributes(void)
+{
+    static const char *names[COUNT(profile_rows) + 1];
+    for (size_t i = 0; i < COUNT(profile_rows); i++)
+        names[i] = profile_rows[i].name;
+    return names;
+}
+
+void profile_filter(struct buf *out)
+{
+    buf_append_str(out, "(|");
+    for (size_t i = 0; i < COUNT(profile_classes); i++)
+        buf_printf(out, "(objectClass=%s)", profile_classes[i].name);
+    buf_append_str(out, ")");
+}
+
+void profile_begin(struct profile_entry *p, struct entry_draft *draft, struct buf *secrets,
+                   const struct uuid *uuid, const char *dn)
+{
+    memset(p, 0, sizeof *p);
+    p->draft = draft;
+    p->secrets = secrets;
+    buf_clear(secrets);
+    entry_draft_reset(draft);
+    draft->uuid = *uuid;
+    buf_append_str(&draft->dn, dn);
+}
+
+static void take_class(struct profile_entry *p, const char *value, size_t len)
+{
+    for (size_t i = 0; i < COUNT(profile_classes); i++)
+        if (str_is(value, len, profile_classes[i].name))
+            p->classes |= profile_classes[i].classes;
+}
+
+/* A word that is not known may mean anything, so the account may not log in; its mail waits there.
+ */
+static void take_status(struct profile_entry *p, const char *value, size_t len)
+{
+    static const char *const off[] = {"disabled", "deleted", "inactive", "removed"};
+    if (len == 0 || str_is(value, len, "active") || str_is(value, len, "enabled"))
+        return;
+    p->status |= ENTRY_NO_LOGIN;
+    for (size_t i = 0; i < COUNT(off); i++)
+        if (str_is(value, len, off[i]))
+            p->status |= ENTRY_DISABLED;
+}
+
+/* Several vocabularies, one word: "keep" is what delivers here while forwarding. */
+static void take_mode(struct profile_entry *p, const char *value, size_t len)
+{
+    bool keep = str_is(value, len, "keep") || str_is(value, len, "mailbox") ||
+                str_is(value, len, "normal") || str_is(value, len, "localdelivery");
+    p->has_mode = true;
+    if (keep)
+        entry_draft_add(p->draft, ATTR_DELIVERY_MODE, "keep", 4);
+    else
+        entry_draft_add(p->draft, ATTR_DELIVERY_MODE, value, len);
+}
+
+static void take_secret(struct profile_entry *p, const char *value, size_t len)
+{
+    static const unsigned char nul;
+    if (len == 0 || memchr(value, '\0', len) != NULL)
+        return;
+    buf_append(p->secrets, value, len);
+    buf_append(p->secrets, &nul, 1);
+}
+
+static void take(struct profile_entry *p, const struct profile_row *row, const char *value,
+                 size_t len)
+{
+    switch (row->take) {
+    case TAKE_CLASS:
+        take_class(p, value, len);
+        return;
+    case TAKE_GLOBAL:
+        p->global = p->global || str_is(value, len, "TRUE");
+        return;
+    case TAKE_SECRET:
+        take_secret(p, value, len);
+        return;
+    case TAKE_MODE:
+        take_mode(p, value, len);
+        return;
+    case TAKE_STATUS:
+        take_status(p, value, len);
+        break;
+    case TAKE_CN:
+        if (buf_append(&p->common_names, value, len) == 0)
+            buf_append_byte(&p->common_names, '\0');
+        break;
+    default:
+        p->addresses += row->take == TAKE_ADDRESS;
+        p->names += row->take == TAKE_NAME;
+        p->routes += row->take == TAKE_ROUTE || row->take == TAKE_FORWARD;
+        p->forward_keeps = p->forward_keeps || row->take == TAKE_FORWARD;
+    }
+    entry_draft_add(p->draft, row->attr, value, len);
+}
+
+void profile_value(struct profile_entry *p, const char *name, size_t name_len, const void *value,
+                   size_t value_len)
+{
+    const char *options = memchr(name, ';', name_len);
+    if (options != NULL)
+        name_len = (size_t)(options - name);
+    for (size_t i = 0; i < COUNT(profile_rows); i++) {
+        if (str_is(name, name_len, profile_rows[i].name)) {
+            take(p, &profile_rows[i], value, value_len);
+            return;
+        }
+    }
+}
+
+/* An alias by its common name: a whole address, or a name for the domains of this machine. */
+static void name_alias(struct profile_entry *p)
+{
+    const char *data = (const char *)p->common_names.data;
+    for (size_t pos = 0; pos < p->common_names.len;) {
+        size_t len = strlen(data + pos);
+        bool whole = memchr(data + pos, '@', len) != NULL;
+        entry_draft_add(p->draft, whole ? ATTR_MAIL_ALTERNATE : ATTR_UID, data + pos, len);
+        pos += len + 1;
+    }
+}
+
+static unsigned kinds(const struct profile_entry *p)
+{
+    unsigned k = 0;
+    if ((p->classes & CLASS_GROUP) != 0)
+        k |= ENTRY_GROUP;
+    if ((p->classes & CLASS_ALIAS) != 0)
+        k |= ENTRY_ALIAS;
+    if ((p->classes & CLASS_PERSON) != 0 && p->addresses + p->names > 0)
+        k |= ENTRY_USER;
+    if (k == 0 && (p->classes & CLASS_RECIPIENT) != 0 && p->addresses > 0)
+        k |= p->routes > 0 ? ENTRY_ALIAS : ENTRY_USER;
+    if ((p->classes & CLASS_DOMAIN) != 0)
+        k |= ENTRY_DOMAIN;
+    if ((p->classes & CLASS_POLICY) != 0)
+        k |= ENTRY_POLICY | (p->global ? ENTRY_GLOBAL : 0);
+    return k == 0 ? 0 : k | p->status;
+}
+
+bool profile_end(struct profile_entry *p)
+{
+    if ((p->classes & CLASS_CN_ALIAS) != 0 && p->common_names.len > 0)
+        name_alias(p);
+    if (p->forward_keeps && !p->has_mode)
+        entry_draft_add(p->draft, ATTR_DELIVERY_MODE, "keep", 4);
+    p->draft->kinds = kinds(p);
+    buf_free(&p->common_names);
+    return p->draft->kinds != 0;
+}

@@ -1,0 +1,228 @@
+#include "directory/serve.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <unistd.h>
+
+#include "directory/resolve.h"
+#include "gateway/base/clock.h"
+#include "gateway/base/log.h"
+#include "gateway/base/mem.h"
+#include "gateway/ipc/channel.h"
+
+/* Memory that one resolution may use. */
+#define RESOLVE_ARENA ((size_t)16 << 20)
+
+/* A bind under way for a peer. */
+struct verification {
+    LIST_ENTRY(verification) link;
+    struct ipc_peer *peer;
+    uint32_t id;
+    struct bind_request *request;
+};
+
+struct serve {
+    struct service *service;
+    struct replica *replica;
+    struct sync *sync;
+    struct bindpool *pool;
+    struct ipc_server *server;
+    struct directory *directory; /* a reader on the writer's environment */
+    struct arena *arena;
+    LIST_HEAD(, verification) verifications;
+};
+
+/* ---- binds ---- */
+
+static void send_bind_result(struct ipc_peer *peer, uint32_t id, enum directory_bind result,
+                             const char *text)
+{
+    struct msg *m = msg_new(DIRECTORY_MSG_BIND_RESULT);
+    msg_put_u8(m, (uint8_t)result);
+    msg_put_str(m, text);
+    ipc_reply(peer, id, &m);
+}
+
+static void on_verified(enum directory_bind result, const char *text, void *arg)
+{
+    struct verification *v = arg;
+    send_bind_result(v->peer, v->id, result, text);
+    LIST_REMOVE(v, link);
+    free(v);
+}
+
+static int serve_bind(struct serve *s, struct ipc_peer *peer, struct msg *m)
+{
+    struct buf dn = {0};
+    struct uuid uuid = msg_get_uuid(m);
+    const char *password = msg_get_str(m);
+    if (msg_end(m) < 0 || password == NULL || ipc_peer_uid(peer) != geteuid())
+        return -1;
+    enum db_result rc = replica_dn(s->replica, &uuid, &dn);
+    if (rc == DB_OK) {
+        struct verification *v = mem_zalloc(sizeof *v);
+        v->peer = peer;
+        v->id = msg_id(m);
+        LIST_INSERT_HEAD(&s->verifications, v, link);
+        v->request = bindpool_verify(s->pool, buf_str(&dn), password, on_verified, v);
+    } else {
+        bool gone = rc == DB_NONE && replica_state(s->replica)->in_sync != 0;
+        send_bind_result(peer, msg_id(m),
+                         gone ? DIRECTORY_BIND_INVALID : DIRECTORY_BIND_UNAVAILABLE,
+                         gone ? "the entry is gone" : "the entry cannot be read");
+    }
+    buf_free(&dn);
+    return 0;
+}
+
+static void on_gone(struct ipc_peer *peer, void *arg)
+{
+    struct serve *s = arg;
+    struct verification *v, *next;
+    LIST_FOREACH_SAFE (v, &s->verifications, link, next) {
+        if (v->peer != peer)
+            continue;
+        bindpool_cancel(v->request);
+        LIST_REMOVE(v, link);
+        free(v);
+    }
+}
+
+/* ---- resolution ---- */
+
+static void put_delivery(struct msg *m, const struct delivery *d)
+{
+    msg_put_u8(m, (uint8_t)d->kind);
+    msg_put_uuid(m, &d->owner);
+    msg_put_str(m, d->address);
+    msg_put_str(m, d->detail);
+    msg_put_str(m, d->host);
+    msg_put_str(m, d->dn);
+}
+
+static struct msg *resolution_msg(enum answer answer, const char *reason,
+                                  const struct resolution *res)
+{
+    struct msg *m = msg_new(DIRECTORY_MSG_RESOLVE_RESULT);
+    size_t count = answer == ANSWER_FOUND ? res->count : 0;
+    msg_put_u8(m, (uint8_t)answer);
+    msg_put_str(m, reason);
+    msg_put_u32(m, (uint32_t)count);
+    for (size_t i = 0; i < count; i++)
+        put_delivery(m, &res->deliveries[i]);
+    return m;
+}
+
+static int serve_resolve(struct serve *s, struct ipc_peer *peer, struct msg *m)
+{
+    struct resolution res = {.answer = ANSWER_UNKNOWN, .reason = "the replica cannot be read"};
+    const char *address = msg_get_str(m);
+    if (msg_end(m) < 0 || address == NULL)
+        return -1;
+    struct snapshot *snap = snapshot_take(s->directory);
+    if (snap != NULL)
+        resolve_address(snap, address, false, s->arena, &res);
+    struct msg *reply = resolution_msg(res.answer, res.reason, &res);
+    if (msg_full(reply)) {
+        msg_free(&reply);
+        reply = resolution_msg(ANSWER_UNKNOWN, "more recipients than one answer holds", &res);
+    }
+    snapshot_release(&snap);
+    arena_reset(s->arena);
+    ipc_reply(peer, msg_id(m), &reply);
+    return 0;
+}
+
+/* ---- status ---- */
+
+static int serve_status(struct serve *s, struct ipc_peer *peer, struct msg *m)
+{
+    struct replica_state *state = replica_state(s->replica);
+    struct buf text = {0};
+    if (msg_end(m) < 0)
+        return -1;
+    log_format(
+        &text, "",
+        LOG_FIELDS(LOG_STR("phase", sync_phase(s->sync)), LOG_UINT("in_sync", state->in_sync),
+                   LOG_STR("server", state->server), LOG_STR("source", state->source),
+                   LOG_UINT("entries", state->entries), LOG_UINT("generation", state->generation),
+                   LOG_INT("age", state->last_sync == 0 ? -1 : clock_wall() - state->last_sync),
+                   LOG_UINT("binds", bindpool_pending(s->pool)),
+                   LOG_STR("last_error", sync_last_error(s->sync))));
+    struct msg *reply = msg_new(DIRECTORY_MSG_STATUS_RESULT);
+    const char *line = buf_str(&text);
+    msg_put_str(reply, line + strspn(line, " "));
+    buf_free(&text);
+    ipc_reply(peer, msg_id(m), &reply);
+    return 0;
+}
+
+static const struct {
+    uint16_t type;
+    int (*serve)(struct serve *s, struct ipc_peer *peer, struct msg *m);
+} requests[] = {
+    {DIRECTORY_MSG_BIND, serve_bind},
+    {DIRECTORY_MSG_RESOLVE, serve_resolve},
+    {DIRECTORY_MSG_STATUS, serve_status},
+};
+
+static int on_request(struct ipc_peer *peer, struct msg *m, void *arg)
+{
+    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++)
+        if (requests[i].type == msg_type(m))
+            return requests[i].serve(arg, peer, m);
+    return -1;
+}
+
+static void report(struct serve *s, bool in_sync)
+{
+    const struct replica_state *state = replica_state(s->replica);
+    char text[128];
+    snprintf(text, sizeof text, "in_sync=%d entries=%" PRIu64, in_sync, state->entries);
+    service_report(s->service, text);
+}
+
+void serve_sync_state(struct serve *s, bool in_sync)
+{
+    struct msg *m = msg_new(DIRECTORY_MSG_SYNC_STATE);
+    msg_put_bool(m, in_sync);
+    ipc_broadcast(s->server, &m);
+    report(s, in_sync);
+}
+
+struct serve *serve_new(struct service *service, struct replica *replica, struct sync *sync,
+                        struct bindpool *pool)
+{
+    static const struct ipc_server_ops ops = {.request = on_request, .gone = on_gone};
+    struct serve *s = mem_zalloc(sizeof *s);
+    s->service = service;
+    s->replica = replica;
+    s->sync = sync;
+    s->pool = pool;
+    s->directory = directory_on(service_conf(service), replica_db(replica));
+    s->arena = arena_new(RESOLVE_ARENA);
+    LIST_INIT(&s->verifications);
+    s->server = ipc_server_new(service_loop(service), service_take_ipc_listener(service),
+                               DIRECTORY_SERVICE, DIRECTORY_VERSION, &ops, s);
+    report(s, false);
+    return s;
+}
+
+void serve_free(struct serve **serve)
+{
+    struct serve *s = *serve;
+    if (s == NULL)
+        return;
+    *serve = NULL;
+    ipc_server_free(&s->server);
+    directory_close(&s->directory);
+    arena_free(&s->arena);
+    while (!LIST_EMPTY(&s->verifications)) {
+        struct verification *v = LIST_FIRST(&s->verifications);
+        LIST_REMOVE(v, link);
+        free(v);
+    }
+    free(s);
+}

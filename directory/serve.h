@@ -1,0 +1,19 @@
+/* directory.sock: protocol.h, served. */
+#ifndef DIRIGO_DIRECTORY_SERVE_H
+#define DIRIGO_DIRECTORY_SERVE_H
+
+#include "directory/bindpool.h"
+#include "directory/replica.h"
+#include "directory/sync.h"
+#include "gateway/service/service.h"
+
+struct serve;
+
+/* All outlive it. */
+struct serve *serve_new(struct service *service, struct replica *replica, struct sync *sync,
+                        struct bindpool *pool);
+void serve_free(struct serve **s);
+/* Tells every front end. */
+void serve_sync_state(struct serve *s, bool in_sync);
+
+#endif

@@ -1,0 +1,382 @@
+#include "directory/sync.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "directory/sync_private.h"
+#include "gateway/base/clock.h"
+#include "gateway/base/log.h"
+#include "gateway/base/mem.h"
+
+/* How often a silent server is asked whether it lives. */
+#define PROBE_INTERVAL 5000
+/* Pauses between tries once every server of the list has failed. */
+#define RETRY_FIRST 200
+#define RETRY_MOST  2000
+/* Entries looked at in one turn of a sweep. */
+#define SWEEP_SLICE 2048
+/* A replica that ran out of room is not tried at the pace of a server that is away. */
+#define RETRY_DISK 10000
+
+static const struct ldapconn_ops sync_conn_ops;
+
+static const struct target *target(const struct sync *s)
+{
+    return &s->env->targets[s->target];
+}
+
+const char *sync_phase(const struct sync *s)
+{
+    static const char *const names[] = {"waiting", "connecting", "refresh", "sweep", "persist"};
+    return names[s->phase];
+}
+
+const char *sync_last_error(const struct sync *s)
+{
+    return s->error != NULL ? s->error : "";
+}
+
+/* Writes the state alone; a failure is told and left to the next heartbeat. */
+static void write_state(struct sync *s)
+{
+    replica_state(s->replica)->heartbeat = clock_wall();
+    if (replica_begin(s->replica) < 0 || replica_commit(s->replica) < 0)
+        log_error("the replica cannot be written", LOG_STR("error", replica_error(s->replica)));
+}
+
+/* ---- connections ---- */
+
+static void connect_now(void *arg)
+{
+    struct sync *s = arg;
+    s->phase = PHASE_CONNECTING;
+    s->connected_at = clock_now_ms();
+    s->conn = ldapconn_new(s->env, target(s), LDAPCONN_SERVICE, &sync_conn_ops, s);
+}
+
+static void leave_sync(struct sync *s)
+{
+    struct replica_state *state = replica_state(s->replica);
+    if (state->in_sync == 0)
+        return;
+    state->in_sync = 0;
+    write_state(s);
+    s->changed(false, s->arg);
+}
+
+static int64_t next_pause(const struct sync *s)
+{
+    int64_t pause = RETRY_FIRST;
+    if (s->disk_failed)
+        return RETRY_DISK;
+    if (s->failed < s->env->target_count)
+        return 0; /* there is another server to try */
+    for (unsigned i = (unsigned)s->env->target_count; i < s->failed && pause < RETRY_MOST; i++)
+        pause *= 2;
+    return pause < RETRY_MOST ? pause : RETRY_MOST;
+}
+
+void sync_fail(struct sync *s, const char *why)
+{
+    if (s->conn == NULL)
+        return;
+    char *text = mem_strdup(why);
+    /* The same failure over and over is told once for each thirty, about once a minute. */
+    bool again = s->error != NULL && strcmp(s->error, text) == 0 && s->failed % 30 != 0;
+    free(s->error);
+    s->error = text;
+    sync_abort(s);
+    if (!again)
+        log_warning("the directory is away", LOG_STR("server", target(s)->uri),
+                    LOG_STR("phase", sync_phase(s)), LOG_STR("reason", text),
+                    LOG_UINT("failures", s->failed + 1));
+    ldapconn_free(&s->conn);
+    timer_stop(s->probe);
+    timer_stop(s->sweep);
+    uuid_set_free(&s->seen);
+    s->probe_sent = 0;
+    s->phase = PHASE_WAITING;
+    if (!s->disk_failed)
+        s->target = (s->target + 1) % s->env->target_count;
+    s->failed++;
+    leave_sync(s);
+    timer_set(s->retry, next_pause(s));
+    s->disk_failed = false;
+}
+
+/* Asks anew and for everything: the cookie is worth nothing. */
+static void start_afresh(struct sync *s, const char *why)
+{
+    sync_abort(s);
+    if (sync_begin(s) == 0 && replica_set_cookie(s->replica, NULL, 0) < 0)
+        s->disk_failed = true;
+    if (s->open)
+        sync_commit(s);
+    sync_fail(s, why);
+}
+
+static int send_search(struct sync *s)
+{
+    struct buf value = {0}, filter = {0};
+    LDAPControl control = {.ldctl_oid = (char *)LDAP_CONTROL_SYNC, .ldctl_iscritical = 1};
+    LDAPControl *controls[] = {&control, NULL};
+    int rc = LDAP_OTHER;
+    s->cookie_sent = replica_cookie(s->replica, &s->cookie) == 0 && s->cookie.len > 0;
+    profile_filter(&filter);
+    if (sync_request_encode(&s->cookie, &value) == 0) {
+        control.ldctl_value.bv_val = (char *)value.data;
+        control.ldctl_value.bv_len = value.len;
+        rc = ldap_search_ext(ldapconn_ld(s->conn), s->env->conf->search_base, LDAP_SCOPE_SUBTREE,
+                             buf_str(&filter), (char **)profile_attributes(), 0, controls, NULL,
+                             NULL, 0, &s->search_id);
+    }
+    buf_clear(&s->cookie); /* from here on: what the refresh ends with */
+    buf_free(&value);
+    buf_free(&filter);
+    return rc;
+}
+
+static void on_ready(struct ldapconn *c, void *arg)
+{
+    struct sync *s = arg;
+    struct replica_state *state = replica_state(s->replica);
+    (void)c;
+    s->phase = PHASE_REFRESH;
+    s->sweep_needed = false;
+    uuid_set_free(&s->seen);
+    strlcpy(state->server, target(s)->uri, sizeof state->server);
+    strlcpy(state->source, "sync", sizeof state->source);
+    int rc = send_search(s);
+    if (rc != LDAP_SUCCESS) {
+        sync_fail(s, ldap_err2string(rc));
+        return;
+    }
+    timer_repeat(s->probe, PROBE_INTERVAL);
+}
+
+static void on_conn_closed(struct ldapconn *c, const char *why, void *arg)
+{
+    (void)c;
+    sync_fail(arg, why);
+}
+
+/* ---- the end of a refresh ---- */
+
+/* Everything that the server has is here: with the cookie, in one transaction, in sync. */
+static void go_persist(struct sync *s)
+{
+    struct replica_state *state = replica_state(s->replica);
+    if (sync_begin(s) < 0)
+        return;
+    if (replica_set_cookie(s->replica, s->cookie.data, s->cookie.len) < 0 ||
+        secrets_store_set_complete(s->secrets, true) < 0) {
+        s->disk_failed = true;
+        sync_fail(s, replica_error(s->replica));
+        return;
+    }
+    int64_t before = state->last_sync;
+    state->in_sync = 1;
+    state->last_sync = state->heartbeat = clock_wall();
+    if (sync_commit(s) < 0) {
+        state->in_sync = 0;
+        state->last_sync = before;
+        return;
+    }
+    s->phase = PHASE_PERSIST;
+    s->failed = 0;
+    uuid_set_free(&s->seen);
+    buf_clear(&s->cookie);
+    log_notice("the directory is in sync", LOG_STR("server", target(s)->uri),
+               LOG_UINT("entries", state->entries),
+               LOG_INT("ms", clock_now_ms() - s->connected_at));
+    s->changed(true, s->arg);
+}
+
+static void sweep_slice(void *arg)
+{
+    struct sync *s = arg;
+    enum db_result rc = DB_OK;
+    if (sync_begin(s) < 0)
+        return;
+    for (int i = 0; i < SWEEP_SLICE; i++) {
+        struct uuid at = s->sweep_at;
+        rc = replica_next(s->replica, &at);
+        if (rc != DB_OK)
+            break;
+        s->sweep_at = at;
+        if (!uuid_set_has(&s->seen, &at) && sync_apply_delete(s, &at) < 0)
+            return;
+    }
+    if (rc == DB_NONE) {
+        go_persist(s);
+    } else if (rc == DB_FAIL) {
+        s->disk_failed = true;
+        sync_fail(s, replica_error(s->replica));
+    } else if (sync_commit(s) == 0) {
+        timer_set(s->sweep, 0);
+    }
+}
+
+/*
+ * The server showed nothing at all, and there is something here. That may be the truth, but more
+ * often it is a server that was emptied, or that hides its entries from us by mistake; believing it
+ * would turn every address into "no such user". So nothing is deleted and nothing is in sync.
+ */
+static void doubt(struct sync *s)
+{
+    if (s->cookie_sent) {
+        start_afresh(s, "the server shows no entry; asking again for everything");
+        return;
+    }
+    log_error("the directory shows no entry under search_base: check its access rules; to begin "
+              "with an empty directory, delete the replica",
+              LOG_STR("server", target(s)->uri),
+              LOG_UINT("entries", replica_state(s->replica)->entries));
+    sync_fail(s, "the server shows no entry");
+}
+
+void sync_refreshed(struct sync *s)
+{
+    /* Without a cookie the server knows of no deletion: what it did not show is not there. */
+    bool sweep = s->sweep_needed || !s->cookie_sent;
+    if (sync_commit(s) < 0)
+        return;
+    if (!sweep) {
+        go_persist(s);
+    } else if (s->seen.count == 0 && replica_state(s->replica)->entries > 0) {
+        doubt(s);
+    } else {
+        s->phase = PHASE_SWEEP;
+        memset(&s->sweep_at, 0, sizeof s->sweep_at);
+        timer_set(s->sweep, 0);
+    }
+}
+
+/* ---- messages ---- */
+
+static void search_ended(struct sync *s, LDAPMessage *msg)
+{
+    int code = LDAP_OTHER;
+    int rc = ldap_parse_result(ldapconn_ld(s->conn), msg, &code, NULL, NULL, NULL, NULL, 0);
+    if (rc != LDAP_SUCCESS)
+        code = rc;
+    if (code == LDAP_SYNC_REFRESH_REQUIRED)
+        start_afresh(s, "the server asks for a full refresh");
+    else if (code == LDAP_UNAVAILABLE_CRITICAL_EXTENSION)
+        sync_fail(s, "the server has no content synchronization (RFC 4533); on OpenLDAP load the "
+                     "overlay syncprov");
+    else if (code == LDAP_NO_SUCH_OBJECT)
+        sync_fail(s, "search_base does not exist on the server, or may not be read");
+    else
+        sync_fail(s, code == LDAP_SUCCESS ? "the server ended the search" : ldap_err2string(code));
+}
+
+static void on_message(struct ldapconn *c, LDAPMessage *msg, void *arg)
+{
+    struct sync *s = arg;
+    (void)c;
+    if (s->probe_sent != 0 && ldap_msgid(msg) == s->probe_id) {
+        if (ldap_msgtype(msg) == LDAP_RES_SEARCH_RESULT) {
+            s->probe_sent = 0;
+            if (s->phase == PHASE_PERSIST)
+                replica_state(s->replica)->last_sync = clock_wall(); /* the heartbeat writes it */
+        }
+        return;
+    }
+    if (ldap_msgid(msg) != s->search_id)
+        return;
+    switch (ldap_msgtype(msg)) {
+    case LDAP_RES_SEARCH_ENTRY:
+        sync_apply_entry(s, msg);
+        break;
+    case LDAP_RES_INTERMEDIATE:
+        sync_apply_info(s, msg);
+        break;
+    case LDAP_RES_SEARCH_RESULT:
+        search_ended(s, msg);
+        break;
+    default: /* a referral to another server's part of the tree */
+        break;
+    }
+}
+
+static void on_batch(struct ldapconn *c, void *arg)
+{
+    struct sync *s = arg;
+    (void)c;
+    if (s->phase == PHASE_PERSIST && s->open)
+        replica_state(s->replica)->last_sync = clock_wall();
+    sync_commit(s);
+}
+
+static const struct ldapconn_ops sync_conn_ops = {
+    .ready = on_ready, .message = on_message, .batch = on_batch, .closed = on_conn_closed};
+
+/* ---- timers ---- */
+
+/* Reads the root DSE on the same connection: an answer proves that the server still serves it. */
+static void on_probe(void *arg)
+{
+    struct sync *s = arg;
+    char *attrs[] = {(char *)LDAP_NO_ATTRS, NULL};
+    int64_t now = clock_now_ms();
+    if (s->probe_sent != 0) {
+        if (now - s->probe_sent >= s->env->conf->timeout)
+            sync_fail(s, "the server does not answer");
+        return;
+    }
+    int rc = ldap_search_ext(ldapconn_ld(s->conn), "", LDAP_SCOPE_BASE, "(objectClass=*)", attrs, 0,
+                             NULL, NULL, NULL, 0, &s->probe_id);
+    if (rc != LDAP_SUCCESS)
+        sync_fail(s, ldap_err2string(rc));
+    else
+        s->probe_sent = now;
+}
+
+static void on_heartbeat(void *arg)
+{
+    struct sync *s = arg;
+    replica_reap_readers(s->replica);
+    write_state(s);
+}
+
+struct sync *sync_new(struct ldap_env *env, struct replica *replica, struct secrets_store *secrets,
+                      void (*changed)(bool in_sync, void *arg), void *arg)
+{
+    struct sync *s = mem_zalloc(sizeof *s);
+    s->env = env;
+    s->replica = replica;
+    s->secrets = secrets;
+    s->changed = changed;
+    s->arg = arg;
+    s->retry = timer_new(env->loop, connect_now, s);
+    s->heartbeat = timer_new(env->loop, on_heartbeat, s);
+    s->probe = timer_new(env->loop, on_probe, s);
+    s->sweep = timer_new(env->loop, sweep_slice, s);
+    buf_init(&s->cookie, SYNC_COOKIE_MAX);
+    timer_repeat(s->heartbeat, REPLICA_HEARTBEAT_MS);
+    timer_set(s->retry, 0);
+    return s;
+}
+
+void sync_free(struct sync **sync)
+{
+    struct sync *s = *sync;
+    if (s == NULL)
+        return;
+    *sync = NULL;
+    sync_abort(s);
+    ldapconn_free(&s->conn);
+    replica_state(s->replica)->in_sync = 0;
+    write_state(s);
+    timer_free(&s->retry);
+    timer_free(&s->heartbeat);
+    timer_free(&s->probe);
+    timer_free(&s->sweep);
+    uuid_set_free(&s->seen);
+    entry_draft_free(&s->draft);
+    buf_free(&s->cookie);
+    buf_wipe_free(&s->values);
+    free(s->error);
+    free(s);
+}

@@ -1,0 +1,30 @@
+/*
+ * The consumer of RFC 4533 (refreshAndPersist): keeps replica and secrets like the directory.
+ *
+ * One connection at a time. It asks with the cookie of the last commit; the server first shows what
+ * differs (refresh), then every change as it happens (persist). What one turn of the loop brings is
+ * one transaction, and the cookie is stored with the data that it covers.
+ *
+ * Failures lead to the next server of the list, with growing pauses once all have failed. Meanwhile
+ * the replica is not in sync, and changed() tells.
+ */
+#ifndef DIRIGO_DIRECTORY_SYNC_H
+#define DIRIGO_DIRECTORY_SYNC_H
+
+#include "directory/ldapconn.h"
+#include "directory/replica.h"
+#include "directory/secrets_store.h"
+
+struct sync;
+
+/* All outlive the sync. changed(in_sync) is called at each change of state, never from sync_new. */
+struct sync *sync_new(struct ldap_env *env, struct replica *replica, struct secrets_store *secrets,
+                      void (*changed)(bool in_sync, void *arg), void *arg);
+/* Writes into the replica that it is not in sync any more. */
+void sync_free(struct sync **s);
+/* "connecting", "refresh", "sweep", "persist", "waiting". */
+const char *sync_phase(const struct sync *s);
+/* Why the last connection ended; "" where none has. */
+const char *sync_last_error(const struct sync *s);
+
+#endif

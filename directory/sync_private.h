@@ -1,0 +1,63 @@
+/* Shared by sync.c (connection, phases) and sync_apply.c (messages into transactions). */
+#ifndef DIRIGO_DIRECTORY_SYNC_PRIVATE_H
+#define DIRIGO_DIRECTORY_SYNC_PRIVATE_H
+
+#include "directory/profile.h"
+#include "directory/sync.h"
+#include "directory/syncmsg.h"
+#include "directory/uuidset.h"
+
+enum sync_phase {
+    PHASE_WAITING,    /* no connection; a timer brings the next try */
+    PHASE_CONNECTING, /* until the connection is ready */
+    PHASE_REFRESH,    /* the server shows what differs */
+    PHASE_SWEEP,      /* what it did not show is deleted, in slices */
+    PHASE_PERSIST     /* in sync */
+};
+
+struct sync {
+    struct ldap_env *env;
+    struct replica *replica;
+    struct secrets_store *secrets;
+    void (*changed)(bool in_sync, void *arg);
+    void *arg;
+
+    struct ldapconn *conn;
+    enum sync_phase phase;
+    size_t target;   /* the server in use */
+    unsigned failed; /* in a row */
+    int search_id, probe_id;
+    int64_t probe_sent, connected_at; /* monotonic; probe_sent 0: none outstanding */
+    struct timer *retry, *heartbeat, *probe, *sweep;
+    char *error;
+    bool disk_failed; /* the error is ours, not the server's */
+
+    /* One refresh. */
+    struct uuid_set seen;
+    struct buf cookie;    /* the newest one, stored when the refresh is whole */
+    bool cookie_sent;     /* the server knew where we were */
+    bool sweep_needed;    /* the server shows what is there, not what is gone */
+    struct uuid sweep_at; /* the last entry that was looked at */
+
+    /* One turn of the loop. */
+    bool open; /* a transaction */
+    struct entry_draft draft;
+    struct buf values; /* authPassword of the entry at hand */
+};
+
+/* Ends the connection and plans the next. */
+void sync_fail(struct sync *s, const char *why);
+/* The refresh is whole: sweeps, or goes over to persist. */
+void sync_refreshed(struct sync *s);
+
+/* Opens the transaction of this turn; 0 or -1 (the sync has failed then). */
+int sync_begin(struct sync *s);
+/* Commits what is open; 0 or -1 (failed). */
+int sync_commit(struct sync *s);
+void sync_abort(struct sync *s);
+/* One message of the search. */
+void sync_apply_entry(struct sync *s, LDAPMessage *msg);
+void sync_apply_info(struct sync *s, LDAPMessage *msg);
+int sync_apply_delete(struct sync *s, const struct uuid *uuid);
+
+#endif
