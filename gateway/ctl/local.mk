@@ -6,7 +6,8 @@ dirigo_SOURCES = \
 	%D%/dns.c \
 	%D%/help.c \
 	%D%/json.c \
-	%D%/main.c
+	%D%/main.c \
+	%D%/queue.c
 dirigo_CPPFLAGS = $(AM_CPPFLAGS) -DDIRIGO_VERSION='"$(PACKAGE_VERSION)"'
 dirigo_LDADD = $(RESOLVER_CLIENT_LIBS) $(CONF_LIBS) $(IPC_LIBS) $(TLS_LIBS)
 dist_man_MANS += %D%/dirigo.1

@@ -316,7 +316,8 @@ static int server_status(struct peer *peer, struct msg *m)
 /* ---- dispatch ---- */
 
 enum {
-    REQUEST_ANSWERED = 1 /* has an id, and gets one answer; the others are events */
+    REQUEST_ANSWERED = 1, /* has an id, and gets one answer; the others are events */
+    REQUEST_OWNER = 2     /* only from root and from who owns the mail: not from front ends */
 };
 
 static const struct request {
@@ -327,11 +328,11 @@ static const struct request {
     {QUEUE_MSG_OPEN, REQUEST_ANSWERED, server_open},
     {QUEUE_MSG_RCPTS, 0, server_rcpts},
     {QUEUE_MSG_COMMIT, REQUEST_ANSWERED, server_commit},
-    {QUEUE_MSG_FORGET, REQUEST_ANSWERED, server_forget},
+    {QUEUE_MSG_FORGET, REQUEST_ANSWERED | REQUEST_OWNER, server_forget},
     {QUEUE_MSG_RELAY_READY, 0, server_relay_ready},
     {QUEUE_MSG_RELAY_DONE, 0, relays_done},
-    {QUEUE_MSG_LIST, REQUEST_ANSWERED, server_list},
-    {QUEUE_MSG_ACTION, REQUEST_ANSWERED, server_action},
+    {QUEUE_MSG_LIST, REQUEST_ANSWERED | REQUEST_OWNER, server_list},
+    {QUEUE_MSG_ACTION, REQUEST_ANSWERED | REQUEST_OWNER, server_action},
     {QUEUE_MSG_STATUS, REQUEST_ANSWERED, server_status},
 };
 
@@ -357,6 +358,9 @@ static int server_request(struct ipc_peer *ipc, struct msg *m, void *arg)
         if (r->type != msg_type(m))
             continue;
         if (((r->flags & REQUEST_ANSWERED) != 0) != (msg_id(m) != 0))
+            return -1;
+        if ((r->flags & REQUEST_OWNER) != 0 && ipc_peer_uid(ipc) != 0 &&
+            ipc_peer_uid(ipc) != geteuid())
             return -1;
         return r->run(server_peer(ipc, arg), m);
     }
