@@ -18,6 +18,7 @@ class Outbound(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.mkdtemp(prefix="dirigo-outbound-")
+        cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
         cls.port = harness.free_ports(1)[0]
         dns = harness.Dns(f"{cls.folder}/dns", "far.example", """@ MX 10 mx2
 @ MX 20 mx3
@@ -41,7 +42,6 @@ mx4 A 127.0.0.4
     @classmethod
     def tearDownClass(cls):
         problems = cls.stack.stop()
-        shutil.rmtree(cls.folder, ignore_errors=True)
         if problems:
             raise AssertionError("\n".join(problems))
 

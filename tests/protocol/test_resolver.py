@@ -33,6 +33,7 @@ class ResolverTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.mkdtemp(prefix="dirigo-resolver-")
+        cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
         cls.signed = harness.Dns(f"{cls.folder}/signed", "signed.example", """@ MX 10 mx
 mx A 127.0.0.1
 alias CNAME mx
@@ -78,7 +79,6 @@ child NS ns
             for dns in (cls.signed, cls.plain, cls.other):
                 dns.stop()
             cls.silent.close()
-            shutil.rmtree(cls.folder, ignore_errors=True)
 
     def ask(self, name, kind, channel=None, ident=7):
         channel = channel or self.channel
