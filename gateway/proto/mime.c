@@ -16,8 +16,9 @@ struct level {
     char boundary[BOUNDARY_MAX + 1];
     size_t boundary_len; /* 0: none */
     struct mime_part **next_child;
-    bool digest;   /* its children are messages unless they say otherwise */
-    unsigned seen; /* bits of part_fields: the first of several counts */
+    bool digest;        /* its children are messages unless they say otherwise */
+    uint64_t inner_end; /* of the last part in it that has ended */
+    unsigned seen;      /* bits of part_fields: the first of several counts */
 };
 
 enum mime_state {
@@ -335,17 +336,16 @@ static void mime_close(struct mime_parser *p, uint64_t end, uint64_t lines)
         while (mime_top(p)->part != part)
             mime_close(p, end, lines);
     }
+    if (mime_top(p)->inner_end > end) {
+        /* The blank line of an inner header is the line end before this boundary: it stays within.
+         */
+        end = mime_top(p)->inner_end;
+        lines++;
+    }
     bool is_multipart = strcmp(part->type, "multipart") == 0;
     part->body_size = end > part->body_offset ? end - part->body_offset : 0;
     part->body_lines =
         part->body_size > 0 && lines > part->body_lines ? lines - part->body_lines : 0;
-    const struct mime_part *inner = part->message;
-    if (inner != NULL &&
-        inner->body_offset + inner->body_size > part->body_offset + part->body_size) {
-        /* Its header's blank line is the line end before a boundary: it stays within. */
-        part->body_size = inner->body_offset + inner->body_size - part->body_offset;
-        part->body_lines = inner->header_lines + inner->body_lines;
-    }
     if (is_multipart && part->children == NULL) {
         /* A multipart has at least one part (RFC 2046), and clients count on it. */
         struct mime_part *empty = mime_add(p, false, part->body_offset + part->body_size, 0);
@@ -357,6 +357,8 @@ static void mime_close(struct mime_parser *p, uint64_t end, uint64_t lines)
         }
     }
     p->depth--;
+    if (p->depth > 0)
+        mime_top(p)->inner_end = part->body_offset + part->body_size;
 }
 
 /* Which open multipart the line is a boundary of: its level, or -1. *last: the closing one. */
