@@ -431,6 +431,8 @@ enum store_result folder_sync(struct mailbox *mb, uint32_t id, const char *name,
         int rc = index_folder_get(&t, id, f);
         r = rc == 1 ? STORE_OK : rc == 0 ? STORE_ABSENT : STORE_FAILED;
     } else {
+        /* A folder that gets its record here is a change, however empty it is. */
+        changed = index_folder_find(&t, name, f) == 0;
         r = folder_get_in(mb, &t, name, f);
     }
     uint32_t next_before = f->uidnext;
