@@ -150,12 +150,12 @@ static bool next_command(struct pop3 *s)
 static void progress(struct pop3 *s)
 {
     for (;;) {
-        if (s->reply.text.len > 0 && !s->job && reply_send(&s->reply, s->stream) != 0) {
+        if (s->job)
+            return;
+        if (s->reply.text.len > 0 && reply_send(&s->reply, s->stream) != 0) {
             session_close(s);
             return;
         }
-        if (s->job)
-            return;
         if (stream_pending(s->stream) > REPLY_CHUNK)
             return; /* drained() comes back */
         if (s->run != NULL) {
