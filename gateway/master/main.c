@@ -50,10 +50,13 @@ static void main_choose_log(struct master *m, const struct conf *conf, bool fore
         if (strcmp(conf->log_level, levels[i]) == 0)
             level = (enum log_level)i;
     }
-    m->log_target_name = target;
     m->log_target = strcmp(target, "journal") == 0  ? LOG_TARGET_JOURNAL
                     : strcmp(target, "syslog") == 0 ? LOG_TARGET_SYSLOG
                                                     : LOG_TARGET_STDERR;
+    /* No pointer into conf: the name outlives the generation that it was chosen from. */
+    m->log_target_name = m->log_target == LOG_TARGET_JOURNAL  ? "journal"
+                         : m->log_target == LOG_TARGET_SYSLOG ? "syslog"
+                                                              : "stderr";
     log_open("dirigod", m->log_target, level);
 }
 
