@@ -74,6 +74,14 @@ static void stream_event_cb(struct bufferevent *bev, short what, void *arg)
             s->handshake_done(s);
         return;
     }
+    /* Silence is no idleness where the peer is still being sent something: that has a time-out of
+     * its own. */
+    if (what & BEV_EVENT_TIMEOUT && what & BEV_EVENT_READING && s->state == STREAM_OPEN &&
+        evbuffer_get_length(bufferevent_get_output(s->bev)) > 0) {
+        if (!s->paused)
+            bufferevent_enable(s->bev, EV_READ);
+        return;
+    }
     if (what & BEV_EVENT_TIMEOUT) {
         strlcpy(s->error, "timed out", sizeof(s->error));
         stream_fail(s, STREAM_TIMEOUT);
@@ -186,6 +194,8 @@ void stream_free(struct stream **stream)
     if (s->tls && s->close_notify != NULL)
         s->close_notify(s);
     bufferevent_free(s->bev);
+    if (s->guarded != NULL)
+        evbuffer_free(s->guarded);
     free(s->server_name);
     free(s);
 }
@@ -252,11 +262,21 @@ void stream_resume(struct stream *s)
         bufferevent_trigger(s->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
 }
 
+/* Where output is queued. */
+static struct evbuffer *stream_output(struct stream *s)
+{
+    if (s->state != STREAM_HANDSHAKE || s->start_handshake == NULL)
+        return bufferevent_get_output(s->bev);
+    if (s->guarded == NULL && (s->guarded = evbuffer_new()) == NULL)
+        log_fatal("cannot make a stream");
+    return s->guarded;
+}
+
 void stream_write(struct stream *s, const void *data, size_t len)
 {
     if (s->state == STREAM_CLOSED)
         return;
-    if (evbuffer_add(bufferevent_get_output(s->bev), data, len) != 0)
+    if (evbuffer_add(stream_output(s), data, len) != 0)
         log_fatal("out of memory", LOG_UINT("bytes", len));
 }
 
@@ -266,7 +286,7 @@ void stream_printf(struct stream *s, const char *fmt, ...)
     if (s->state == STREAM_CLOSED)
         return;
     va_start(ap, fmt);
-    evbuffer_add_vprintf(bufferevent_get_output(s->bev), fmt, ap);
+    evbuffer_add_vprintf(stream_output(s), fmt, ap);
     va_end(ap);
 }
 
@@ -290,11 +310,11 @@ static int stream_copy_file(struct evbuffer *out, int fd, off_t offset, size_t l
 
 int stream_write_file(struct stream *s, int fd, off_t offset, off_t len)
 {
-    struct evbuffer *out = bufferevent_get_output(s->bev);
     if (s->state == STREAM_CLOSED || len == 0) {
         close(fd);
         return 0;
     }
+    struct evbuffer *out = stream_output(s);
     if (len > STREAM_FILE_COPY_MAX) {
         int rc = evbuffer_add_file(out, fd, offset, len);
         if (rc != 0)
@@ -308,7 +328,8 @@ int stream_write_file(struct stream *s, int fd, off_t offset, off_t len)
 
 size_t stream_pending(const struct stream *s)
 {
-    return evbuffer_get_length(bufferevent_get_output(s->bev));
+    size_t guarded = s->guarded != NULL ? evbuffer_get_length(s->guarded) : 0;
+    return evbuffer_get_length(bufferevent_get_output(s->bev)) + guarded;
 }
 
 void stream_set_timeout(struct stream *s, int64_t ms)

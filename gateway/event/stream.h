@@ -76,15 +76,16 @@ int stream_write_file(struct stream *s, int fd, off_t offset,
 /* Bytes queued and not yet sent: a producer of much output waits for drained() above some mark. */
 size_t stream_pending(const struct stream *s);
 
-/* closed(STREAM_TIMEOUT) when nothing arrived, or nothing could be sent, for ms; 0: never (the
- * default). */
+/* closed(STREAM_TIMEOUT) when nothing arrived while there was nothing to send either, or when
+ * nothing could be sent, for ms; 0: never (the default). */
 void stream_set_timeout(struct stream *s, int64_t ms);
 
 /*
  * Turns TLS on: as server after a STARTTLS reply was queued (it is sent first, in clear), or on a
  * new stream. Input that came before the handshake is thrown away, so nothing injected in clear
  * text is ever read as protected. *discarded, if not NULL, gets how many bytes that were. secured()
- * or closed(STREAM_TLS_ERROR) follows. server_name: SNI and the name to verify, for the client's
+ * or closed(STREAM_TLS_ERROR) follows; what is written meanwhile is sent protected, after the
+ * handshake. server_name: SNI and the name to verify, for the client's
  * side.
  */
 void stream_start_tls_server(struct stream *s, struct tls_context *ctx, size_t *discarded);

@@ -2,6 +2,7 @@
 #ifndef DIRIGO_EVENT_STREAM_PRIVATE_H
 #define DIRIGO_EVENT_STREAM_PRIVATE_H
 
+#include <event2/buffer.h>
 #include <event2/bufferevent.h>
 
 #include "gateway/event/stream.h"
@@ -29,6 +30,9 @@ struct stream {
     void (*describe_error)(struct stream *s);
     struct tls_context *tls_context;
     char *server_name;
+    /* Written after TLS was asked for and before the handshake began: it must not leave in clear.
+     */
+    struct evbuffer *guarded;
     char error[160];
 };
 

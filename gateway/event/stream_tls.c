@@ -92,6 +92,11 @@ static void stream_tls_switch(struct stream *s, bool server)
     s->describe_error = stream_tls_describe_error;
     s->handshake_done = stream_tls_done;
     stream_arm(s);
+    if (s->guarded != NULL) {
+        bufferevent_write_buffer(s->bev, s->guarded);
+        evbuffer_free(s->guarded);
+        s->guarded = NULL;
+    }
 }
 
 static void stream_tls_accept(struct stream *s)

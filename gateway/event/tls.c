@@ -17,6 +17,16 @@ static void tls_explain(char **error, const char *what, const char *file)
     ERR_clear_error();
 }
 
+/* A key that needs a pass phrase is an error: nobody is there to be asked. */
+static int tls_no_passphrase(char *out, int size, int writing, void *arg)
+{
+    (void)out;
+    (void)size;
+    (void)writing;
+    (void)arg;
+    return -1;
+}
+
 static struct tls_context *tls_context_new(const SSL_METHOD *method)
 {
     struct tls_context *ctx = mem_zalloc(sizeof(*ctx));
@@ -25,6 +35,7 @@ static struct tls_context *tls_context_new(const SSL_METHOD *method)
         free(ctx);
         return NULL;
     }
+    SSL_CTX_set_default_passwd_cb(ctx->ctx, tls_no_passphrase);
     SSL_CTX_set_min_proto_version(ctx->ctx, TLS1_2_VERSION);
     SSL_CTX_set_options(ctx->ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
                                       SSL_OP_CIPHER_SERVER_PREFERENCE);

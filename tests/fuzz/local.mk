@@ -61,4 +61,8 @@ tests_fuzz_fuzz_imap_args_SOURCES = tests/fuzz/fuzz_imap_args.c
 tests_fuzz_fuzz_imap_args_LDADD = gateway/imap/libimapsession.a gateway/pop3/libpop3session.a \
 	$(STORE_LIBS) $(PROTO_LIBS) $(CONF_LIBS) $(EVENT_LIBS)
 tests_fuzz_fuzz_imap_args_LDFLAGS = $(FUZZ_LDFLAGS)
+noinst_PROGRAMS += tests/fuzz/fuzz_msg
+tests_fuzz_fuzz_msg_SOURCES = tests/fuzz/fuzz_msg.c
+tests_fuzz_fuzz_msg_LDADD = $(IPC_LIBS)
+tests_fuzz_fuzz_msg_LDFLAGS = $(FUZZ_LDFLAGS)
 endif

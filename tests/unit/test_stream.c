@@ -295,7 +295,154 @@ static void test_tls_errors_name_the_file(void **state)
     free(error);
 }
 
-/* ---- splice ---- */
+static void test_nothing_leaves_in_clear_after_starttls(void **state)
+{
+    (void)state;
+    char *error = NULL;
+    struct tls_context *server = tls_server_new(cert_path, key_path, &error);
+    struct tls_context *client = tls_client_new(TLS_VERIFY_NONE, cert_path, NULL, NULL, &error);
+    struct loop *loop = loop_new();
+    struct end a, b;
+    /* Written before the loop could begin the handshake, with and without a reply in clear. */
+    for (int reply = 0; reply < 2; reply++) {
+        ends_open(loop, &a, &b);
+        if (reply)
+            stream_write(b.stream, "220", 3);
+        stream_start_tls_server(b.stream, server, NULL);
+        stream_write(b.stream, "secret", 6);
+        assert_int_equal(stream_pending(b.stream), reply ? 9 : 6);
+        run_for(loop, 30);
+        assert_string_equal(buf_str(&a.heard), reply ? "220" : "");
+        stream_start_tls_client(a.stream, client, NULL);
+        a.stop_at = reply ? 9 : 6;
+        for (int i = 0; i < 20 && a.heard.len < a.stop_at; i++)
+            run_for(loop, 50);
+        assert_string_equal(buf_str(&a.heard), reply ? "220secret" : "secret");
+        ends_close(&a, &b);
+    }
+    /* And dropped with the stream. */
+    ends_open(loop, &a, &b);
+    stream_start_tls_server(b.stream, server, NULL);
+    stream_printf(b.stream, "%s", "secret");
+    ends_close(&a, &b);
+    loop_free(&loop);
+    tls_context_free(&server);
+    tls_context_free(&client);
+}
+
+static void test_handshake_times_out(void **state)
+{
+    (void)state;
+    char *error = NULL;
+    struct tls_context *server = tls_server_new(cert_path, key_path, &error);
+    struct loop *loop = loop_new();
+    struct end a, b;
+    ends_open(loop, &a, &b);
+    stream_set_timeout(b.stream, 50);
+    stream_start_tls_server(b.stream, server, NULL);
+    loop_run(loop);
+    assert_int_equal(b.closed, 1 + STREAM_TIMEOUT);
+    ends_close(&a, &b);
+    /* A peer that speaks no TLS, and one that goes away. */
+    ends_open(loop, &a, &b);
+    stream_start_tls_server(b.stream, server, NULL);
+    stream_write(a.stream, "EHLO there\r\n", 12);
+    loop_run(loop);
+    assert_int_equal(b.closed, 1 + STREAM_TLS_ERROR);
+    ends_close(&a, &b);
+    ends_open(loop, &a, &b);
+    stream_start_tls_server(b.stream, server, NULL);
+    stream_free(&a.stream);
+    loop_run(loop);
+    assert_int_equal(b.closed, 1 + STREAM_TLS_ERROR);
+    ends_close(&a, &b);
+    loop_free(&loop);
+    tls_context_free(&server);
+}
+
+static void test_tls_byte_by_byte(void **state)
+{
+    (void)state;
+    char *error = NULL;
+    struct tls_context *server = tls_server_new(cert_path, key_path, &error);
+    struct tls_context *client = tls_client_new(TLS_VERIFY_PEER, cert_path, NULL, NULL, &error);
+    struct loop *loop = loop_new();
+    struct end a, b;
+    ends_open(loop, &a, &b);
+    stream_start_tls_server(b.stream, server, NULL);
+    stream_start_tls_client(a.stream, client, "localhost");
+    for (int i = 0; i < 20 && !(a.secured && b.secured); i++)
+        run_for(loop, 50);
+    assert_true(a.secured && b.secured);
+    for (size_t i = 0; i < 100; i++) {
+        stream_write(a.stream, "x", 1);
+        b.stop_at = i + 1;
+        loop_run(loop);
+    }
+    assert_int_equal(b.heard.len, 100);
+    /* Much at once, against a reader that stops now and then. */
+    size_t size = 1 << 20;
+    char *data = mem_zalloc(size);
+    stream_write(a.stream, data, size);
+    while (b.heard.len < 100 + size) {
+        stream_pause(b.stream);
+        run_for(loop, 1);
+        b.stop_at = b.heard.len + 1;
+        stream_resume(b.stream);
+        loop_run(loop);
+    }
+    assert_int_equal(b.heard.len, 100 + size);
+    free(data);
+    ends_close(&a, &b);
+    loop_free(&loop);
+    tls_context_free(&server);
+    tls_context_free(&client);
+}
+
+static void test_encrypted_key_is_an_error(void **state)
+{
+    (void)state;
+    char command[512], path[64], *error = NULL;
+    snprintf(path, sizeof(path), "/tmp/dirigo-test-%d-locked.pem", (int)getpid());
+    snprintf(command, sizeof(command), "openssl pkey -in %s -aes256 -passout pass:x -out %s",
+             key_path, path);
+    assert_int_equal(system(command), 0);
+    assert_null(tls_server_new(cert_path, path, &error));
+    assert_non_null(strstr(error, path));
+    free(error);
+    unlink(path);
+}
+
+/* ---- time-outs and splices ---- */
+
+static void test_sending_is_not_idle(void **state)
+{
+    (void)state;
+    struct loop *loop = loop_new();
+    struct end a, b;
+    ends_open(loop, &a, &b);
+    size_t size = 4 << 20;
+    char *data = mem_zalloc(size);
+    stream_set_timeout(a.stream, 400);
+    stream_write(a.stream, data, size);
+    /* The reader takes some every 60 ms and never says a word. */
+    for (int i = 0; i < 10; i++) {
+        stream_resume(b.stream);
+        b.stop_at = b.heard.len + 200000;
+        loop_run(loop);
+        stream_pause(b.stream);
+        b.stop_at = 0;
+        run_for(loop, 60);
+        assert_int_equal(a.closed, 0);
+    }
+    assert_true(stream_pending(a.stream) > 0);
+    /* One that takes nothing any more is. */
+    loop_run(loop);
+    assert_int_equal(a.closed, 1 + STREAM_TIMEOUT);
+    free(data);
+    ends_close(&a, &b);
+    loop_free(&loop);
+}
 
 struct splice_state {
     struct loop *loop;
@@ -411,6 +558,11 @@ int main(void)
         cmocka_unit_test(test_starttls_drops_injected_clear_text),
         cmocka_unit_test(test_tls_client_refuses_another_name),
         cmocka_unit_test(test_tls_errors_name_the_file),
+        cmocka_unit_test(test_nothing_leaves_in_clear_after_starttls),
+        cmocka_unit_test(test_handshake_times_out),
+        cmocka_unit_test(test_tls_byte_by_byte),
+        cmocka_unit_test(test_encrypted_key_is_an_error),
+        cmocka_unit_test(test_sending_is_not_idle),
         cmocka_unit_test(test_splice_carries_much_and_ends),
         cmocka_unit_test(test_workers),
         cmocka_unit_test(test_timers_repeat_and_stop),
