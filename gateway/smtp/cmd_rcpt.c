@@ -96,16 +96,11 @@ static void accept_recipient(struct session *s, const struct resolution *res)
 
 static void rcpt_done(struct session *s, struct restriction_result *r)
 {
-    struct evaluation *e = s->eval;
-    struct resolution res = {.answer = ANSWER_UNKNOWN, .reason = "the replica cannot be read"};
-
     if (result_refuses(r)) {
         refuse(s, r, NULL);
         return;
     }
-    if (e->snap != NULL)
-        resolve_address(e->snap, e->facts.recipient.full, false, e->scratch, &res);
-    accept_recipient(s, &res);
+    accept_recipient(s, evaluate_recipient(s));
 }
 
 static unsigned stages(const struct session *s)

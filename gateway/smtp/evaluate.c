@@ -62,15 +62,33 @@ static enum answer ask_domain(void *arg, const char *domain)
     return directory_domain(s->eval->snap, domain, &entry);
 }
 
-static enum answer ask_listed(void *arg, const char *address)
+const struct resolution *evaluate_recipient(struct session *s)
+{
+    struct evaluation *e = s->eval;
+
+    if (!e->resolved) {
+        e->recipient =
+            (struct resolution){.answer = ANSWER_UNKNOWN, .reason = "the replica cannot be read"};
+        if (e->snap != NULL)
+            resolve_address(e->snap, e->facts.recipient.full, false, e->scratch, &e->recipient);
+        e->resolved = true;
+    }
+    return &e->recipient;
+}
+
+static enum answer ask_listed(void *arg, const char *address, bool *disabled)
 {
     struct session *s = arg;
-    struct resolution res;
+    struct evaluation *e = s->eval;
+    struct resolution other = {.answer = ANSWER_UNKNOWN};
+    const struct resolution *res = &other;
 
-    if (s->eval->snap == NULL)
-        return ANSWER_UNKNOWN;
-    resolve_address(s->eval->snap, address, false, s->eval->scratch, &res);
-    return res.answer;
+    if (address == e->facts.recipient.full)
+        res = evaluate_recipient(s);
+    else if (e->snap != NULL)
+        resolve_address(e->snap, address, false, e->scratch, &other);
+    *disabled = res->disabled;
+    return res->answer;
 }
 
 static void go_on(struct session *s);
@@ -199,8 +217,10 @@ static void finish(struct session *s, struct restriction_result *r)
 
     e->done = NULL;
     done(s, r);
-    if (s->eval != NULL) /* the command may have ended the transaction */
-        snapshot_release(&s->eval->snap);
+    if (s->eval == NULL) /* the command has ended the transaction */
+        return;
+    s->eval->resolved = false;
+    snapshot_release(&s->eval->snap);
 }
 
 /* Runs until the verdict, or until something is asked for. */
@@ -212,6 +232,7 @@ static void go_on(struct session *s)
     if (e->snap == NULL)
         e->snap = snapshot_take(s->d->directory);
     if (!restriction_run_go(&e->run)) {
+        e->resolved = false;
         snapshot_release(&e->snap);
         session_wait(s, true);
         return;

@@ -98,12 +98,16 @@ RESTRICTION_FUNCTION(reject_non_fqdn_recipient)
 static enum verdict unlisted(struct restriction_run *run, const struct restriction_address *a,
                              enum restriction_subject subject, unsigned code, const char *status)
 {
+    bool disabled = false;
+
     if (a->given == NULL || a->full[0] == '\0')
         return VERDICT_DUNNO;
-    switch (run->ops->listed(run->ops_arg, a->full)) {
+    switch (run->ops->listed(run->ops_arg, a->full, &disabled)) {
     case ANSWER_FOUND:
         return VERDICT_DUNNO;
     case ANSWER_ABSENT:
+        if (disabled)
+            return restriction_refuse(run, subject, code, "5.2.1", "Mailbox disabled");
         return restriction_refuse(run, subject, code, status, "User unknown");
     default:
         return unknown(run, subject);

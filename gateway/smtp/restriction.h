@@ -74,8 +74,9 @@ struct restriction_dns {
 
 /* What restrictions may ask for; answers of the directory come at once. */
 struct restriction_ops {
-    enum answer (*domain)(void *arg, const char *domain);  /* is it ours? */
-    enum answer (*listed)(void *arg, const char *address); /* may it receive? remote: found */
+    enum answer (*domain)(void *arg, const char *domain); /* is it ours? */
+    /* May it receive? Remote: found. *disabled: absent because its entry is. */
+    enum answer (*listed)(void *arg, const char *address, bool *disabled);
     /* True with the answer, or false: asked for, and restriction_run_go is to be called again. */
     bool (*dns)(void *arg, const char *name, uint16_t type, struct restriction_dns *out);
 };

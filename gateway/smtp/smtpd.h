@@ -176,6 +176,8 @@ struct evaluation {
     struct restriction_run run;
     struct snapshot *snap;      /* only while one is on the stack; NULL where the replica is away */
     struct smtp_path_args args; /* of the RCPT at hand */
+    struct resolution recipient; /* what that resolves to, if resolved; valid as long as snap */
+    bool resolved;
     void (*done)(struct session *s, struct restriction_result *r);
     uint32_t dns_id;
     struct dns_memo *asked;
@@ -193,6 +195,8 @@ void evaluation_free(struct session *s);
  */
 void evaluate(struct session *s, unsigned stages, const struct restriction_address *recipient,
               void (*done)(struct session *s, struct restriction_result *r));
+/* What the recipient at hand resolves to; done() may ask, for the snapshot is there. */
+const struct resolution *evaluate_recipient(struct session *s);
 /* The list at STAGE_DATA for recipient, with a reference; NULL (result set) where it fails. */
 struct restriction_list *evaluate_list(struct session *s, enum restriction_stage stage,
                                        const char *recipient, const char **dn,

@@ -13,6 +13,12 @@ static enum answer no_answer(void *arg, const char *what)
     return ANSWER_UNKNOWN;
 }
 
+static enum answer not_listed(void *arg, const char *what, bool *disabled)
+{
+    *disabled = true;
+    return no_answer(arg, what);
+}
+
 static bool no_dns(void *arg, const char *name, uint16_t type, struct restriction_dns *out)
 {
     (void)arg;
@@ -24,7 +30,7 @@ static bool no_dns(void *arg, const char *name, uint16_t type, struct restrictio
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct restriction_ops ops = {no_answer, no_answer, no_dns};
+    static const struct restriction_ops ops = {no_answer, not_listed, no_dns};
     static struct conf *conf;
     struct smtp_address address = {.text = "a@b.example", .domain = "b.example"};
     struct restriction_facts facts = {.id = "fuzz", .login = NULL};

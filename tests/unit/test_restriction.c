@@ -35,9 +35,12 @@ static enum answer world_domain(void *arg, const char *domain)
     return strcmp(domain, "ours.example") == 0 ? ANSWER_FOUND : ANSWER_ABSENT;
 }
 
-static enum answer world_listed(void *arg, const char *address)
+static enum answer world_listed(void *arg, const char *address, bool *disabled)
 {
     (void)arg;
+    *disabled = strncmp(address, "left@", 5) == 0;
+    if (*disabled)
+        return ANSWER_ABSENT;
     if (strncmp(address, "lost@", 5) == 0)
         return ANSWER_UNKNOWN;
     return strncmp(address, "nobody@", 7) == 0 ? ANSWER_ABSENT : ANSWER_FOUND;
@@ -279,6 +282,11 @@ static void test_form_and_existence(void **state)
     world("lost@ours.example", "nobody@ours.example");
     assert_int_equal(code(STAGE_SENDER, "reject_unlisted_sender"), 451);
     assert_int_equal(code(STAGE_RECIPIENT, "reject_unlisted_recipient"), 550);
+    world("a@b.example", "left@ours.example");
+    const char *text = "reject_unlisted_recipient";
+    const enum restriction_stage stage = STAGE_RECIPIENT;
+    struct restriction_result r = run_lists(1, &stage, &text, NULL);
+    assert_string_equal(r.status, "5.2.1");
     world("a@b.example", "lost@ours.example");
     assert_int_equal(code(STAGE_RECIPIENT, "reject_unlisted_recipient"), 451);
     world("a@b.example", "x@ours.example");
