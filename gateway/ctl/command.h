@@ -44,6 +44,7 @@ struct command {
 extern const struct command command_config;
 extern const struct command command_dns;
 extern const struct command command_help;
+extern const struct command command_lookup;
 extern const struct command command_queue;
 extern const struct command command_reload;
 extern const struct command command_status;

@@ -6,8 +6,9 @@ dirigo_SOURCES = \
 	%D%/dns.c \
 	%D%/help.c \
 	%D%/json.c \
+	%D%/lookup.c \
 	%D%/main.c \
 	%D%/queue.c
 dirigo_CPPFLAGS = $(AM_CPPFLAGS) -DDIRIGO_VERSION='"$(PACKAGE_VERSION)"'
-dirigo_LDADD = $(RESOLVER_CLIENT_LIBS) $(CONF_LIBS) $(IPC_LIBS) $(TLS_LIBS)
+dirigo_LDADD = $(DIRECTORY_CLIENT_LIBS) $(RESOLVER_CLIENT_LIBS) $(CONF_LIBS) $(IPC_LIBS) $(TLS_LIBS)
 dist_man_MANS += %D%/dirigo.1

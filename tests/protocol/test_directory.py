@@ -1,0 +1,171 @@
+"""The replica follows a real slapd: changes, deletions, renames, outages, restarts."""
+import os
+import signal
+import time
+import unittest
+
+import harness
+from harness import SUFFIX, Stack, StackTest, wait_for
+
+PEOPLE = f"ou=people,{SUFFIX}"
+
+
+def person(name, extra=""):
+    return (f"dn: uid={name},{PEOPLE}\nobjectClass: inetOrgPerson\nobjectClass: dirigoUser\nuid: {name}\n"
+            f"cn: {name}\nsn: Example\nmail: {name}@example.org\n{extra}\n")
+
+
+class Lookup:
+    """Answers through the tool and through SMTP."""
+
+    def answer(self, address):
+        done = self.stack.tool("lookup", address, "--json", check=False)
+        return harness.json.loads(done.stdout)
+
+    def rcpt(self, address):
+        with self.stack.smtp() as s:
+            s.ehlo("test.example.net")
+            s.mail("sender@example.net")
+            return s.rcpt(address)[0]
+
+    def wait_answer(self, address, answer, seconds=10):
+        return wait_for(f"{address} {answer}", lambda: self.answer(address)["answer"] == answer, seconds)
+
+    def deliveries(self, address):
+        return sorted((d["kind"], d["address"]) for d in self.answer(address).get("deliveries", []))
+
+
+class SampleTest(Lookup, StackTest):
+    """The sample tree, resolved."""
+
+    def test_sample(self):
+        self.assertEqual(self.deliveries("alice@example.net"), [("mailbox", "alice@example.net")])
+        self.assertEqual(self.deliveries("alice+x@mail.example.org"), [("mailbox", "alice+x@example.org")])
+        self.assertEqual(self.deliveries("whoever@example.net"), [("mailbox", "bob@example.org")])
+        self.assertEqual(self.deliveries("everybody@example.org"),
+                         [("mailbox", f"{n}@example.org") for n in ("alice", "bob", "carol")])
+        self.assertEqual(self.deliveries("someone@example.com"), [("remote", "someone@example.com")])
+        dave = self.answer("dave@example.org")
+        self.assertEqual((dave["answer"], dave["disabled"], dave["dn"]), ("absent", True, f"uid=dave,{PEOPLE}"))
+        text = self.stack.tool("lookup", "everybody@example.org").stdout
+        self.assertIn(f"cn=staff,ou=mail,{SUFFIX}", text)
+
+    def test_change_is_seen_at_once(self):
+        slapd = self.stack.slapd
+        slapd.add(person("erin"))
+        self.wait_answer("erin@example.org", "found", 3)
+        slapd.modify(f"dn: uid=erin,{PEOPLE}\nchangetype: modify\nreplace: mail\nmail: erna@example.org\n")
+        self.wait_answer("erna@example.org", "found", 3)
+        self.assertEqual(self.rcpt("erin@example.org"), 550)
+        slapd.modify(f"dn: uid=erin,{PEOPLE}\nchangetype: modrdn\nnewrdn: uid=erna\ndeleteoldrdn: 1\n")
+        wait_for("the new DN", lambda: self.answer("erna@example.org")["deliveries"][0]["dn"] ==
+                 f"uid=erna,{PEOPLE}", 3)
+        slapd.modify(f"dn: uid=erna,{PEOPLE}\nchangetype: modify\nreplace: dirigoAccountStatus\n"
+                     "dirigoAccountStatus: disabled\n")
+        wait_for("disabled", lambda: self.answer("erna@example.org")["disabled"], 3)
+        slapd.modify(f"dn: uid=erna,{PEOPLE}\nchangetype: delete\n")
+        wait_for("deleted", lambda: not self.answer("erna@example.org")["disabled"], 3)
+        self.wait_answer("erna@example.org", "absent", 3)
+
+    def test_two_owners(self):
+        slapd = self.stack.slapd
+        slapd.add(person("frank"))
+        slapd.add(person("fred", "mailLocalAddress: frank@example.org\n"))
+        self.wait_answer("frank@example.org", "unknown", 3)
+        reason = self.answer("frank@example.org")["reason"]
+        self.assertIn(f"uid=frank,{PEOPLE}", reason)
+        self.assertIn(f"uid=fred,{PEOPLE}", reason)
+        self.assertEqual(self.rcpt("frank@example.org") // 100, 4)
+        slapd.modify(f"dn: uid=fred,{PEOPLE}\nchangetype: delete\n")
+        self.wait_answer("frank@example.org", "found", 3)
+
+    def test_leaving_the_filter(self):
+        slapd = self.stack.slapd
+        slapd.add(f"dn: cn=grace,ou=mail,{SUFFIX}\nobjectClass: organizationalRole\n"
+                  "objectClass: inetLocalMailRecipient\ncn: grace\nmailLocalAddress: grace@example.org\n")
+        self.wait_answer("grace@example.org", "found", 3)
+        slapd.modify(f"dn: cn=grace,ou=mail,{SUFFIX}\nchangetype: modify\ndelete: mailLocalAddress\n-\n"
+                     "delete: objectClass\nobjectClass: inetLocalMailRecipient\n")
+        self.wait_answer("grace@example.org", "absent", 3)
+
+
+class OutageTest(Lookup, unittest.TestCase):
+    """slapd goes away and comes back; dirigo-directory dies and comes back."""
+
+    def setUp(self):
+        self.stack = Stack({"timeout": "2s"})
+        self.addCleanup(self.check)
+        self.stack.start()
+
+    def check(self):
+        problems = self.stack.stop()
+        self.assertEqual(problems, [])
+
+    def test_slapd_stops(self):
+        slapd = self.stack.slapd
+        self.assertEqual(self.rcpt("nobody@example.org"), 550)
+        slapd.stop()
+        wait_for("unknown", lambda: self.rcpt("nobody@example.org") // 100 == 4, 5)
+        self.assertEqual(self.rcpt("alice@example.org"), 250)
+        self.assertEqual(self.answer("nobody@example.org")["answer"], "unknown")
+        # Changed while nobody listened; a restarted slapd has no session log.
+        slapd.start()
+        slapd.modify(f"dn: uid=bob,{PEOPLE}\nchangetype: delete\n")
+        slapd.add(person("heidi"))
+        self.wait_answer("heidi@example.org", "found", 10)
+        self.wait_answer("bob@example.org", "absent", 10)
+        self.assertEqual(self.rcpt("alice@example.org"), 250)
+
+    def test_slapd_is_mute(self):
+        slapd = self.stack.slapd
+        os.kill(slapd.process.pid, signal.SIGSTOP)
+        try:
+            wait_for("unknown", lambda: self.rcpt("nobody@example.org") // 100 == 4, 20)
+            self.assertEqual(self.rcpt("alice@example.org"), 250)
+        finally:
+            os.kill(slapd.process.pid, signal.SIGCONT)
+        self.wait_answer("nobody@example.org", "absent", 15)
+
+    def test_missed_while_away(self):
+        """Deletions that happened while dirigo-directory did not run, resumed by its cookie."""
+        slapd = self.stack.slapd
+        self.assertEqual(self.stack.dirigod.end(), 0)
+        slapd.modify(f"dn: uid=bob,{PEOPLE}\nchangetype: delete\n")
+        slapd.add(person("ivan"))
+        self.stack.start_dirigod()
+        self.wait_answer("ivan@example.org", "found", 10)
+        self.assertEqual(self.answer("bob@example.org")["answer"], "absent")
+
+    def test_warm_start_without_directory(self):
+        self.assertEqual(self.stack.dirigod.end(), 0)
+        self.stack.slapd.stop()
+        self.stack.start_dirigod(ready=False)
+        wait_for("dirigod", self.stack.is_up, 40)
+        self.assertEqual(self.rcpt("alice@example.org"), 250)
+        self.assertEqual(self.rcpt("nobody@example.org") // 100, 4)
+        self.stack.slapd.start()
+        self.wait_answer("nobody@example.org", "absent", 15)
+
+    def test_emptied_directory_is_doubted(self):
+        """A server whose tree was lost bounces nothing."""
+        slapd = self.stack.slapd
+        slapd.stop()
+        for name in os.listdir(f"{slapd.folder}/db"):
+            os.unlink(f"{slapd.folder}/db/{name}")
+        slapd.slapadd(f"dn: {SUFFIX}\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: Example\n")
+        slapd.start()
+        time.sleep(3)
+        self.assertEqual(self.rcpt("alice@example.org"), 250)
+        self.assertEqual(self.rcpt("nobody@example.org") // 100, 4)
+
+    def test_directory_process_killed(self):
+        pid, = self.stack.pids("dirigo-directory")
+        os.kill(pid, signal.SIGKILL)
+        wait_for("another process", lambda: self.stack.pids("dirigo-directory") not in ([], [pid]), 15)
+        self.stack.wait_sync()
+        self.stack.slapd.add(person("judy"))
+        self.wait_answer("judy@example.org", "found", 5)
+
+
+if __name__ == "__main__":
+    harness.main()
