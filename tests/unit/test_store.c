@@ -104,6 +104,19 @@ static void change(struct fixture *f, struct view *v, uint32_t uid, enum flags_o
     assert_int_equal(mailbox_change_flags(f->mb, v, &uid, 1, &c), STORE_OK);
 }
 
+static void test_a_new_mailbox_opens_read_only(void **state)
+{
+    struct fixture *f = *state;
+    struct view *v, *w;
+    /* As POP3 and EXAMINE do, before anything wrote the index. */
+    assert_int_equal(view_open(f->mb, "INBOX", true, &v), STORE_OK);
+    assert_int_equal(v->n, 0);
+    assert_int_equal(view_open(f->mb, "INBOX", true, &w), STORE_OK);
+    assert_int_equal(w->uidvalidity, v->uidvalidity);
+    view_free(&v);
+    view_free(&w);
+}
+
 static void test_arrivals_get_uids_in_order(void **state)
 {
     struct fixture *f = *state;
@@ -439,6 +452,7 @@ int main(void)
 {
 #define STORE_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
+        STORE_TEST(test_a_new_mailbox_opens_read_only),
         STORE_TEST(test_arrivals_get_uids_in_order),
         STORE_TEST(test_flags_are_in_the_name_and_keywords_in_the_index),
         STORE_TEST(test_other_programs_are_followed),
