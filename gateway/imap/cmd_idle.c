@@ -41,13 +41,8 @@ void imap_cmd_idle(struct imap *s, const struct imap_arg *args)
 void imap_idle_end(struct imap *s, const char *line)
 {
     mailbox_watch_free(&s->watch);
-    if (line == NULL) {
-        imap_untagged(s, "BYE Server is restarting");
-        s->closing = true;
-    } else {
-        buf_printf(&s->reply.text, "%s %s\r\n", s->idle_tag,
-                   str_ieq(line, "DONE") ? "OK IDLE ended" : "BAD DONE was expected");
-    }
+    buf_printf(&s->reply.text, "%s %s\r\n", s->idle_tag,
+               str_ieq(line, "DONE") ? "OK IDLE ended" : "BAD DONE was expected");
     s->idle_again = false;
     free(s->idle_tag);
     s->idle_tag = NULL;

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "gateway/base/log.h"
 
@@ -246,27 +247,6 @@ static void command_over(struct imap *s)
     imap_set_work(s, NULL, NULL);
 }
 
-/* Says goodbye where it is time: true where the session is gone. */
-static bool ended(struct imap *s)
-{
-    if (s->idle_tag != NULL && s->draining) {
-        imap_idle_end(s, NULL);
-        reply_send(&s->reply, s->stream);
-        finish(s);
-        return true;
-    }
-    if (s->draining && !s->closing && !imap_parser_busy(s->parser)) {
-        stream_printf(s->stream, "* BYE Server is restarting\r\n");
-        s->closing = true;
-    } else if (s->errors > ERRORS_MAX && !s->closing) {
-        stream_printf(s->stream, "* BYE Too many errors\r\n");
-        s->closing = true;
-    }
-    if (s->closing)
-        finish(s);
-    return s->closing;
-}
-
 /* Goes on with whatever can: the rest of an answer, then the next commands. */
 static void progress(struct imap *s)
 {
@@ -294,8 +274,11 @@ static void progress(struct imap *s)
             imap_idle_tell(s);
             return;
         }
-        if ((s->draining || s->errors > ERRORS_MAX) && ended(s))
+        if (s->errors > ERRORS_MAX) {
+            stream_printf(s->stream, "* BYE Too many errors\r\n");
+            finish(s);
             return;
+        }
         if (!next_event(s))
             return;
     }
@@ -370,15 +353,14 @@ static void *start(const struct mail_env *env, const struct mail_start *st,
     return s;
 }
 
-static void end(void *session, enum mail_end why)
+static void stop(void *session)
 {
+    static const char bye[] = "* BYE Server is shutting down\r\n";
     struct imap *s = session;
-    s->draining = true;
-    if (why == MAIL_END_STOP) {
-        session_close(s);
-    } else if (!s->working) {
-        progress(s);
-    }
+    /* The loop runs no more: what does not leave now never does. */
+    if (!s->working && s->stream != NULL && stream_pending(s->stream) == 0)
+        (void)!send(stream_fd(s->stream), bye, sizeof(bye) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    session_close(s);
 }
 
-const struct mail_protocol imap_protocol = {.name = "imap", .start = start, .end = end};
+const struct mail_protocol imap_protocol = {.name = "imap", .start = start, .stop = stop};

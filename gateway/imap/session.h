@@ -34,7 +34,6 @@ struct imap {
 
     bool working;     /* a command is being carried out */
     bool job;         /* a job or request runs: the session must not be freed */
-    bool draining;    /* say goodbye when no command runs */
     bool closing;     /* the answer being sent is the last */
     atomic_bool gone; /* nobody waits for an answer any more: a long job ends early */
     unsigned errors;  /* BAD answers without a good command between them */
@@ -135,8 +134,7 @@ void imap_cmd_store(struct imap *s, const struct imap_arg *args);
 void imap_cmd_copy(struct imap *s, const struct imap_arg *args);
 void imap_cmd_idle(struct imap *s, const struct imap_arg *args);
 
-/* IDLE: tells what changed; ends it, for the line that the client sent, or (NULL) because the
- * process drains. */
+/* IDLE: tells what changed; ends it, for the line that the client sent. */
 void imap_idle_tell(struct imap *s);
 void imap_idle_end(struct imap *s, const char *line);
 

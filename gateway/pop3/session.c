@@ -167,11 +167,6 @@ static void progress(struct pop3 *s)
             finish(s);
             return;
         }
-        if (s->draining) {
-            stream_printf(s->stream, "-ERR [SYS/TEMP] Server is restarting\r\n");
-            finish(s);
-            return;
-        }
         if (!next_command(s))
             return;
     }
@@ -268,16 +263,11 @@ static void *start(const struct mail_env *env, const struct mail_start *st,
     return s;
 }
 
-static void end(void *session, enum mail_end why)
+static void stop(void *session)
 {
     struct pop3 *s = session;
-    s->draining = true;
-    if (why == MAIL_END_STOP) {
-        s->stopped = true;
-        session_close(s);
-    } else if (!s->working) {
-        progress(s);
-    }
+    s->stopped = true;
+    session_close(s);
 }
 
-const struct mail_protocol pop3_protocol = {.name = "pop3", .start = start, .end = end};
+const struct mail_protocol pop3_protocol = {.name = "pop3", .start = start, .stop = stop};

@@ -37,11 +37,10 @@ struct pop3 {
     bool locked;
     struct timer *lock_retry;
     unsigned lock_tries;
-    bool working;  /* a job runs, or an answer drains */
-    bool job;      /* a job or a request runs: the session must not be freed */
-    bool draining; /* end when the command does */
-    bool closing;  /* the answer being sent is the last */
-    bool stopped;  /* the process ends: no new jobs */
+    bool working; /* a job runs, or an answer drains */
+    bool job;     /* a job or a request runs: the session must not be freed */
+    bool closing; /* the answer being sent is the last */
+    bool stopped; /* the process ends: no new jobs */
     unsigned errors;
     uint64_t sent_bytes;
     unsigned retrieved, removed;

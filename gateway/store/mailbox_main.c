@@ -159,16 +159,12 @@ static int start(struct service *s)
     return 0;
 }
 
-static void end_all(struct mailbox_process *p, enum mail_end why)
-{
-    struct held_session *h, *next;
-    LIST_FOREACH_SAFE (h, &p->sessions, entry, next)
-        h->protocol->end(h->session, why);
-}
-
+/* Sessions go on until they end by themselves; new ones belong to the process that takes over. The
+ * front ends' channels close, so that connecting again they reach that one. */
 static void drain(struct service *s)
 {
-    end_all(service_data(s), MAIL_END_DRAIN);
+    struct mailbox_process *p = service_data(s);
+    ipc_server_free(&p->server);
 }
 
 /* Sessions whose jobs run end with their jobs; the queue's client then answers what is outstanding,
@@ -176,10 +172,12 @@ static void drain(struct service *s)
 static void stop(struct service *s)
 {
     struct mailbox_process *p = service_data(s);
+    struct held_session *h, *next;
     if (p == NULL)
         return;
     ipc_server_free(&p->server);
-    end_all(p, MAIL_END_STOP);
+    LIST_FOREACH_SAFE (h, &p->sessions, entry, next)
+        h->protocol->stop(h->session);
     if (p->env.workers != NULL)
         worker_pool_free(&p->env.workers);
     if (p->env.queue != NULL)

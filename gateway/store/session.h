@@ -45,17 +45,14 @@ struct mail_start {
     size_t input_len;
 };
 
-enum mail_end {
-    MAIL_END_DRAIN, /* say goodbye as soon as no command runs */
-    MAIL_END_STOP   /* drop the connection; no new jobs */
-};
-
 struct mail_protocol {
     const char *name;
     /* ended(arg) is called once, when the session is gone (never from inside start). */
     void *(*start)(const struct mail_env *env, const struct mail_start *start,
                    void (*ended)(void *arg), void *arg);
-    void (*end)(void *session, enum mail_end why);
+    /* The process ends: says goodbye as far as that can be done at once, and starts no new jobs.
+     * ended() follows, now or when the job that runs is done. */
+    void (*stop)(void *session);
 };
 extern const struct mail_protocol imap_protocol;
 extern const struct mail_protocol pop3_protocol;

@@ -125,15 +125,19 @@ class ImapTest(StackTest):
                         "/dev/null"], stdin=subprocess.DEVNULL, capture_output=True, timeout=60, env=env, check=False)
         self.assertTrue([m for m in self.stack.mailbox("alice", "Kept") if b"for-mutt" in m])
 
-    def test_a_reload_says_goodbye_to_an_idle_session(self):
+    def test_a_reload_drops_no_session(self):
         with self.stack.imap("bob") as c:
             c.select()
             old = self.stack.pids("dirigo-mailbox")
+            self.stack.conf["imap_idle_timeout"] = "29m"
+            self.stack.write_conf()
             self.stack.dirigod.child.send_signal(1)
             wait_for("new processes", lambda: set(self.stack.pids("dirigo-mailbox")) - set(old))
-            c.sock.settimeout(20)
-            self.assertIn(b"BYE", c.readline())
-            c.state = "LOGOUT"
+            self.deliver("after-reload")
+            self.stack.wait_mail("bob", "after-reload")  # a new session, in the new process
+            self.assertEqual(c.noop()[0], "OK")
+            self.assertNotEqual(c.search(None, "SUBJECT", "after-reload")[1], [b""])
+        wait_for("the end of the old one", lambda: not set(self.stack.pids("dirigo-mailbox")) & set(old))
 
 
 if __name__ == "__main__":
