@@ -1,3 +1,4 @@
+#!/usr/bin/python3
 """dirigo-mailbox by itself: IMAP and POP3 sessions after login, handed over as the front ends do."""
 import imaplib
 import os
@@ -8,6 +9,7 @@ import time
 import unittest
 import uuid
 
+import harness
 from alone import Alone, Body, Channel, listen
 
 SESSION, SESSION_RESULT = 1, 2
@@ -332,4 +334,4 @@ class MailboxTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    harness.main()
