@@ -83,24 +83,23 @@ class KillTest(StackTest):
         senders = [Sender(self.stack) for _ in range(CONNECTIONS)]
         for s in senders:
             s.start()
-        turn = 0
-        while any(s.is_alive() for s in senders):
-            time.sleep(0.4)
-            name = PROCESSES[turn % len(PROCESSES)]
-            if turn % (len(PROCESSES) + 1) == len(PROCESSES):
+        # Each process in turn, then all at once, and that three times over, spread over the run.
+        turns = 3 * (len(PROCESSES) + 1)
+        for turn in range(turns):
+            wait_for("the next turn", lambda: len(Sender.accepted) >= turn * MESSAGES // turns, 120, 0.005)
+            i = turn % (len(PROCESSES) + 1)
+            if i == len(PROCESSES):
                 self.kill_all_now()
-            else:
-                for pid in self.stack.pids(name):
-                    os.kill(pid, signal.SIGKILL)
-            turn += 1
-            if turn > len(PROCESSES) * 2 + 2:
-                break
+                continue
+            pids = wait_for(PROCESSES[i], lambda: self.stack.pids(PROCESSES[i]), 60)
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
         for s in senders:
             s.join(180)
             self.assertFalse(s.is_alive(), "a sender hangs")
         wait_for("all processes back", lambda: all(self.stack.pids(p) for p in PROCESSES), 60)
         self.stack.wait_sync()
-        print(f"    accepted {len(Sender.accepted)} of {Sender.number}, kills {turn}, else {Sender.refused}")
+        print(f"    accepted {len(Sender.accepted)} of {Sender.number}, kills {turns}, else {Sender.refused}")
         self.assertGreaterEqual(len(Sender.accepted), MESSAGES)
         permanent = [c for c in Sender.refused if isinstance(c, int) and c >= 500]
         self.assertEqual(permanent, [], "a crash turned into a permanent refusal")
