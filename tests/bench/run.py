@@ -23,7 +23,7 @@ parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--messages", type=int, default=4000)
 parser.add_argument("--connections", type=int, default=20)
 parser.add_argument("--idle", type=int, default=1000)
-args = parser.parse_args()
+args = parser.parse_intermixed_args()
 os.environ["DIRIGO_BUILD"] = os.path.abspath(args.build)
 from harness import SUFFIX, Stack, wait_for  # noqa: E402 - reads DIRIGO_BUILD
 
