@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import os
-import re
+import signal
 import socket
 import ssl
 import time
@@ -396,6 +396,40 @@ class Throttle(StackTest):
             self.assertLess(self.took(c, "carol", PASSWORDS["carol"])[0], 0.5)
         with Client(self.stack, "pop3") as c:
             self.assertLess(self.took(c, "carol", "wrong")[0], 0.5)
+
+
+class Reload(StackTest):
+    CONF = {"auth_failure_delay": "10ms"}
+
+    def test_sessions_outlive_a_reload(self):
+        """TLS runs in the front end that accepted: it stays for its sessions, and takes no more."""
+        with Client(self.stack, "imap") as imap, Client(self.stack, "pop3") as pop3, \
+                Client(self.stack, "imap") as idle:
+            self.assertTrue(ok(imap.password("alice", PASSWORDS["alice"])))
+            self.assertTrue(ok(pop3.password("bob", PASSWORDS["bob"])))
+            old = self.stack.pids("dirigo-imapd")
+            os.kill(self.stack.dirigod.pid, signal.SIGHUP)
+            # Who has not logged in loses nothing by connecting again.
+            self.assertTrue(idle.line().startswith("* BYE [UNAVAILABLE]"))
+            wait_for("new front ends", lambda: set(self.stack.pids("dirigo-imapd")) - set(old))
+
+            def again():
+                with Client(self.stack, "imap") as c:
+                    return ok(c.password("alice", PASSWORDS["alice"]))
+            wait_for("logins", again)
+            self.assertTrue(ok(imap.command("NOOP")))
+            self.assertTrue(ok(pop3.command("STAT")))
+            self.assertTrue(set(old) <= set(self.stack.pids("dirigo-imapd")))
+        wait_for("the end of the old ones", lambda: not set(old) & set(self.stack.pids("dirigo-imapd")))
+
+    def test_shutdown_with_sessions(self):
+        with Client(self.stack, "imap") as c:
+            self.assertTrue(ok(c.password("carol", PASSWORDS["carol"])))
+            self.assertTrue(ok(c.command("SELECT INBOX")))
+            self.stack.dirigod.end()
+            self.assertTrue(c.line().startswith("* BYE"))
+            self.assertEqual(c.line(), "closed")
+        self.stack.start_dirigod()
 
 
 class Away(StackTest):
