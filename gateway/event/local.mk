@@ -20,4 +20,9 @@ check_PROGRAMS += tests/unit/test_stream
 tests_unit_test_stream_SOURCES = tests/unit/test_stream.c
 tests_unit_test_stream_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_stream_LDADD = $(TLS_LIBS) $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_event
+tests_unit_test_event_SOURCES = tests/unit/test_event.c
+tests_unit_test_event_CFLAGS = $(UNIT_CFLAGS)
+# Without the TLS side: what has no TLS links no OpenSSL.
+tests_unit_test_event_LDADD = $(EVENT_LIBS) $(UNIT_LIBS)
 endif
