@@ -165,7 +165,8 @@ struct process *process_new(struct master *m, const struct kind *kind, unsigned 
 void process_free(struct process *p);
 void process_set_generation(struct process *p, struct generation *generation);
 void process_start(struct process *p);
-void process_drain(struct process *p);
+/* Takes no new work and ends with its last session; stopping: idle sessions end too. */
+void process_drain(struct process *p, bool stopping);
 /* Drained, and started again with what its generation is now. */
 void process_replace(struct process *p);
 /* Told to end now; killed after ms. */

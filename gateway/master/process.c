@@ -298,21 +298,24 @@ void process_start(struct process *p)
 
 /* ---- end ---- */
 
-void process_drain(struct process *p)
+void process_drain(struct process *p, bool stopping)
 {
-    if (p->state != PROCESS_READY) {
+    if (p->state != PROCESS_READY && p->state != PROCESS_DRAINING) {
         process_stop(p, PROCESS_KILL_TIME);
         return;
     }
-    process_send(p, SERVICE_MSG_DRAIN);
+    struct msg *m = msg_new(SERVICE_MSG_DRAIN);
+    msg_put_bool(m, stopping);
+    ipc_pair_send(p->control, &m);
     timer_stop(p->timer);
-    process_set_state(p, PROCESS_DRAINING);
+    if (p->state != PROCESS_DRAINING)
+        process_set_state(p, PROCESS_DRAINING);
 }
 
 void process_replace(struct process *p)
 {
     p->replacing = true;
-    process_drain(p);
+    process_drain(p, false);
     if (p->state == PROCESS_DRAINING)
         timer_set(p->timer, PROCESS_DRAIN_TIME);
 }

@@ -268,7 +268,7 @@ static void master_next_sessions(struct master *m)
         if (p->kind->stage != STAGE_SESSIONS || p->generation == m->next || p->retiring)
             continue;
         p->retiring = true;
-        process_drain(p);
+        process_drain(p, false);
     }
     generation_drop(&m->generation);
     m->generation = m->next;
@@ -320,9 +320,9 @@ static void stage_stop(struct master *m, enum stage stage, bool drain)
         if (p->kind->stage != stage)
             continue;
         p->retiring = true;
-        if (drain && p->state == PROCESS_READY)
-            process_drain(p);
-        else if (!drain || p->state != PROCESS_DRAINING)
+        if (drain && (p->state == PROCESS_READY || p->state == PROCESS_DRAINING))
+            process_drain(p, true);
+        else
             process_stop(p, MASTER_STOP_TIME);
     }
     master_changed(m);

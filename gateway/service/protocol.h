@@ -11,7 +11,8 @@ enum {
         1, /* u32 index, u32 count, bool root, str log target, bytes conf_encode; then listeners */
     SERVICE_MSG_LISTENER, /* str protocol, or "ipc"; fd */
     SERVICE_MSG_BEGIN,    /* all listeners sent: open, drop, start */
-    SERVICE_MSG_DRAIN,    /* stop accepting, end when idle */
+    SERVICE_MSG_DRAIN,    /* bool stopping: take no new work, end with the last session. Sent a second
+                             time where a drain for a reload becomes one for a stop */
     SERVICE_MSG_STOP,     /* end now, cleanly */
     /* process to dirigod */
     SERVICE_MSG_READY,  /* - */

@@ -46,7 +46,9 @@ struct service {
     char *report;
     void *data;
     unsigned index, count;
-    bool root, chrooted, draining, stopping;
+    bool root, chrooted;
+    bool draining; /* no new work */
+    bool stopping; /* idle sessions end; or the end itself */
     int ipc_fd;
     int64_t sessions;
     STAILQ_HEAD(, service_listener) listeners;
@@ -145,6 +147,11 @@ bool service_draining(const struct service *s)
     return s->draining;
 }
 
+bool service_stopping(const struct service *s)
+{
+    return s->stopping;
+}
+
 void service_report(struct service *s, const char *text)
 {
     free(s->report);
@@ -167,11 +174,12 @@ static void service_close_listeners(struct service *s)
     }
 }
 
-static void service_drain(struct service *s)
+static void service_drain(struct service *s, bool stopping)
 {
-    if (s->draining)
+    if (s->draining && (s->stopping || !stopping))
         return;
     s->draining = true;
+    s->stopping = stopping;
     log_notice("draining", LOG_INT("sessions", s->sessions));
     service_close_listeners(s);
     if (s->def->drain != NULL)
@@ -183,11 +191,12 @@ static void service_drain(struct service *s)
 static int service_control(struct msg *m, void *arg)
 {
     struct service *s = arg;
+    bool stopping = msg_type(m) == SERVICE_MSG_DRAIN && msg_get_bool(m);
     if (msg_end(m) < 0)
         return -1;
     switch (msg_type(m)) {
     case SERVICE_MSG_DRAIN:
-        service_drain(s);
+        service_drain(s, stopping);
         return 0;
     case SERVICE_MSG_STOP:
         s->stopping = true;

@@ -6,7 +6,8 @@
  * It reads the configuration and its listening sockets from there (protocol.h), calls open() while
  * it still has the privileges it was started with, drops to its user, confines itself, calls
  * start(), tells dirigod that it is ready, and runs the loop. When dirigod says drain (reload,
- * shutdown) it stops accepting and ends when its last session has, or when told to stop. When the
+ * shutdown) it stops accepting and ends when its last session has, or when told to stop; only for a
+ * shutdown does it end idle sessions by itself. When the
  * control channel closes, dirigod is gone and the process ends as if told to stop.
  */
 #ifndef DIRIGO_SERVICE_SERVICE_H
@@ -44,7 +45,9 @@ struct service_def {
     /* A connection on the listener of this protocol ("smtp", "imaps" …). NULL where there are none.
      */
     void (*accept)(struct service *s, const char *protocol, int fd, const struct netaddr *peer);
-    /* Stop taking work: idle sessions should end. May be NULL. */
+    /* Stop taking work (the listeners are closed already). After a reload sessions go on to their
+     * own end; where service_stopping() says so, idle ones end now, and this may be called for the
+     * second time. May be NULL. */
     void (*drain)(struct service *s);
     /* The loop has ended: free everything, so that leak checkers see what was forgotten. May be
      * NULL. */
@@ -74,7 +77,9 @@ int service_take_ipc_listener(struct service *s);
  */
 bool service_session_begin(struct service *s);
 void service_session_end(struct service *s);
+/* Draining: no new work is taken. Stopping: dirigod stops too, so that idle sessions should end. */
 bool service_draining(const struct service *s);
+bool service_stopping(const struct service *s);
 /* A line for `dirigo status`, sent to dirigod: counters as key=value text. */
 void service_report(struct service *s, const char *text);
 

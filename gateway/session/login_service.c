@@ -74,7 +74,8 @@ void login_service_accept(struct service *s, const char *protocol, int fd,
 void login_service_drain(struct service *s)
 {
     struct login_service *ls = service_data(s);
-    login_process_drain(ls->process);
+    if (service_stopping(s))
+        login_process_drain(ls->process);
 }
 
 void login_service_stop(struct service *s)

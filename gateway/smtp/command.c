@@ -118,7 +118,7 @@ void command_run(struct session *s, size_t len, bool more)
     const char *verb, *arg;
     size_t verb_len, arg_len;
 
-    if (service_draining(s->d->service) && s->tx == NULL) {
+    if (service_stopping(s->d->service) && s->tx == NULL) {
         session_bye(s, 421, "4.3.2", "The service is going down, try again later");
         return;
     }

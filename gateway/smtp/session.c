@@ -333,7 +333,7 @@ void session_run(struct session *s)
         }
     }
     s->running = false;
-    if (service_draining(s->d->service) && idle(s))
+    if (service_stopping(s->d->service) && idle(s))
         session_bye(s, 421, "4.3.2", "The service is going down, try again later");
     if (s->no_timeout && !s->waiting) {
         stream_set_timeout(s->stream, s->d->conf->smtpd_timeout);

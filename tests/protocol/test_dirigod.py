@@ -156,6 +156,36 @@ class RunningTest(StackTest):
         wait_for("the drained processes to end", lambda: not self.processes(state="draining"))
         self.stack.wait_sync()
 
+    def test_reload_with_other_values_keeps_sessions(self):
+        self.wait_ready()
+        with open(self.stack.conf_path, encoding="utf-8") as f:
+            before = f.read()
+        smtp, imap = self.stack.smtp(), self.stack.imap("alice")
+        smtp.ehlo("client.example.net")
+        imap.select("INBOX")
+        pids = {p["pid"] for p in self.processes() if p["name"] != "slapd"}
+        try:
+            with open(self.stack.conf_path, "w", encoding="utf-8") as f:
+                f.write(before + "login_greeting = Other words.\n")
+            self.stack.tool("reload")
+            self.assertFalse(pids & {p["pid"] for p in self.processes()})
+            self.assertEqual(smtp.noop()[0], 250)
+            self.assertEqual(imap.noop()[0], "OK")
+            self.stack.wait_sync()
+            with self.stack.imap("bob") as new:
+                self.assertIn(b"Other words.", new.welcome)
+                self.assertEqual(new.select("INBOX")[0], "OK")
+            self.stack.submit("bob", "bob@example.org", ["alice@example.org"], "Subject: after\r\n\r\nreload\r\n")
+            self.stack.wait_mail("alice", "Subject: after")
+            wait_for("the message in the old session", lambda: imap.noop()[0] == "OK" and
+                     int(imap.status("INBOX", "(MESSAGES)")[1][0].split()[-1].rstrip(b")")) >= 1)
+            smtp.quit()
+            imap.logout()
+        finally:
+            with open(self.stack.conf_path, "w", encoding="utf-8") as f:
+                f.write(before)
+        wait_for("the drained processes to end", lambda: not self.processes(state="draining"))
+
     def test_refused_reload_changes_nothing(self):
         self.wait_ready()
         before = {p["pid"] for p in self.processes()}

@@ -409,7 +409,7 @@ class Draining(RelayTest):
         self.servers.append(mx2)
         self.post("[mx2.mail.example]", "a@x")
         harness.wait_for("the connection", lambda: mx2.connections)
-        self.relay.control.send(alone.DRAIN)
+        self.relay.control.send(alone.DRAIN, alone.Body().u8(1))
         m = self.queue.read()
         self.assertEqual((m.kind, m.u32()), (READY, 0))
         self.expect(self.result()[1][0], SENT, "mx2", "^250")
