@@ -38,7 +38,6 @@ struct bindpool {
     struct ldap_env *env;
     struct slot *slots;
     size_t count;
-    size_t target;   /* the server that answered last */
     size_t failures; /* connections that failed since one was ready */
     struct request_list waiting;
     size_t pending;
@@ -80,7 +79,8 @@ static void answer_waiting(struct bindpool *pool, const char *text)
 static void slot_connect(struct slot *slot)
 {
     struct bindpool *pool = slot->pool;
-    slot->target = pool->target;
+    /* The server that the sync uses, and the ones behind it while there is none. */
+    slot->target = (pool->env->target_in_use + pool->failures) % pool->env->target_count;
     slot->ready = slot->used = false;
     slot->conn = ldapconn_new(pool->env, &pool->env->targets[slot->target], LDAPCONN_NOBODY,
                               &slot_ops, slot);
@@ -162,10 +162,10 @@ static void on_closed(struct ldapconn *c, const char *why, void *arg)
         log_warning("no connection for logins",
                     LOG_STR("server", pool->env->targets[slot->target].uri),
                     LOG_STR("reason", text));
-        if (slot->target == pool->target)
-            pool->target = (pool->target + 1) % pool->env->target_count;
-        /* Once each server has refused, nobody has to wait for what is not coming. */
-        if (++pool->failures >= pool->env->target_count) {
+        /* Several slots may fail at one server; that is one failure. Once each server has refused,
+         * nobody has to wait for what is not coming. */
+        size_t current = (pool->env->target_in_use + pool->failures) % pool->env->target_count;
+        if (slot->target == current && ++pool->failures >= pool->env->target_count) {
             pool->failures = 0;
             answer_waiting(pool, text);
         }

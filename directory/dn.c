@@ -86,7 +86,7 @@ static const char *parse_value(const char *s, struct out *o)
         quoted = true;
         s++;
     }
-    for (;; any = true) {
+    for (;;) {
         unsigned char c = (unsigned char)*s;
         if (c == '\0' || (quoted ? c == '"' : strchr(",+;", c) != NULL))
             break;
@@ -102,6 +102,7 @@ static const char *parse_value(const char *s, struct out *o)
         if (space)
             put(o, ' ');
         space = false;
+        any = true;
         put_value(o, c);
     }
     if (quoted) {

@@ -29,6 +29,7 @@ struct ldap_env {
     const char *bind_pw;
     struct target *targets;
     size_t target_count;
+    size_t target_in_use; /* where the sync goes, and logins with it */
 };
 
 enum ldapconn_identity {

@@ -59,4 +59,16 @@ tests_unit_test_resolve_SOURCES = tests/unit/test_resolve.c tests/unit/directory
 tests_unit_test_resolve_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_resolve_LDADD = directory/libdirectory_write.a $(DIRECTORY_CLIENT_LIBS) \
 	$(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_directory_messages
+tests_unit_test_directory_messages_SOURCES = tests/unit/test_directory_messages.c
+tests_unit_test_directory_messages_CFLAGS = $(UNIT_CFLAGS) $(LDAP_CFLAGS)
+tests_unit_test_directory_messages_LDADD = directory/libdirectory_write.a $(DIRECTORY_CLIENT_LIBS) \
+	$(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_secrets
+tests_unit_test_secrets_SOURCES = tests/unit/test_secrets.c
+tests_unit_test_secrets_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_secrets_LDADD = directory/libdirectory_write.a directory/libdirectory_secrets.a \
+	$(DIRECTORY_CLIENT_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
 endif

@@ -22,7 +22,7 @@ static const struct ldapconn_ops sync_conn_ops;
 
 static const struct target *target(const struct sync *s)
 {
-    return &s->env->targets[s->target];
+    return &s->env->targets[s->env->target_in_use];
 }
 
 const char *sync_phase(const struct sync *s)
@@ -97,7 +97,7 @@ void sync_fail(struct sync *s, const char *why)
     s->probe_sent = 0;
     s->phase = PHASE_WAITING;
     if (!s->disk_failed)
-        s->target = (s->target + 1) % s->env->target_count;
+        s->env->target_in_use = (s->env->target_in_use + 1) % s->env->target_count;
     s->failed++;
     leave_sync(s);
     timer_set(s->retry, next_pause(s));

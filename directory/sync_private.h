@@ -24,7 +24,6 @@ struct sync {
 
     struct ldapconn *conn;
     enum sync_phase phase;
-    size_t target;   /* the server in use */
     unsigned failed; /* in a row */
     int search_id, probe_id;
     int64_t probe_sent, connected_at; /* monotonic; probe_sent 0: none outstanding */

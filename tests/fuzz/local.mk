@@ -65,4 +65,13 @@ noinst_PROGRAMS += tests/fuzz/fuzz_msg
 tests_fuzz_fuzz_msg_SOURCES = tests/fuzz/fuzz_msg.c
 tests_fuzz_fuzz_msg_LDADD = $(IPC_LIBS)
 tests_fuzz_fuzz_msg_LDFLAGS = $(FUZZ_LDFLAGS)
+noinst_PROGRAMS += tests/fuzz/fuzz_address
+tests_fuzz_fuzz_address_SOURCES = tests/fuzz/fuzz_address.c
+tests_fuzz_fuzz_address_LDADD = $(DIRECTORY_CLIENT_LIBS) $(BASE_LIBS)
+tests_fuzz_fuzz_address_LDFLAGS = $(FUZZ_LDFLAGS)
+noinst_PROGRAMS += tests/fuzz/fuzz_syncmsg
+tests_fuzz_fuzz_syncmsg_SOURCES = tests/fuzz/fuzz_syncmsg.c
+tests_fuzz_fuzz_syncmsg_CFLAGS = $(AM_CFLAGS) $(LDAP_CFLAGS)
+tests_fuzz_fuzz_syncmsg_LDADD = directory/libdirectory_write.a $(DIRECTORY_CLIENT_LIBS) $(BASE_LIBS)
+tests_fuzz_fuzz_syncmsg_LDFLAGS = $(FUZZ_LDFLAGS)
 endif

@@ -1,6 +1,9 @@
 """The replica follows a real slapd: changes, deletions, renames, outages, restarts."""
+import imaplib
 import os
 import signal
+import socket
+import tempfile
 import time
 import unittest
 
@@ -165,6 +168,118 @@ class OutageTest(Lookup, unittest.TestCase):
         self.stack.wait_sync()
         self.stack.slapd.add(person("judy"))
         self.wait_answer("judy@example.org", "found", 5)
+
+
+class TlsSlapd(harness.Slapd):
+    """slapd that also listens on ldaps:// and knows StartTLS."""
+
+    def __init__(self, folder, cert, key):
+        super().__init__(folder)
+        self.tls_port = harness.free_ports(1)[0]
+        harness.run("/usr/sbin/slapmodify", "-n", "0", "-F", f"{folder}/slapd.d", text_in=(
+            "dn: cn=config\nchangetype: modify\nreplace: olcTLSCertificateFile\n"
+            f"olcTLSCertificateFile: {cert}\n-\nreplace: olcTLSCertificateKeyFile\n"
+            f"olcTLSCertificateKeyFile: {key}\n"))
+
+    def start(self):
+        plain = self.url
+        self.url = f"{plain} ldaps://127.0.0.1:{self.tls_port}"
+        # The probe of the parent takes one URL; slapd takes both.
+        self.process = harness.Process(["/usr/sbin/slapd", "-d", "0", "-F", f"{self.folder}/slapd.d", "-h", self.url],
+                                       f"{self.folder}/slapd.log")
+        self.url = plain
+        wait_for("slapd", lambda: harness.run("ldapsearch", "-x", "-H", plain, "-s", "base", "-b", "", "1.1"))
+
+
+class ConnectionTest(Lookup, unittest.TestCase):
+    """Ways to a server: TLS, StartTLS, a bind, servers that are no use."""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="dirigo-test-ldap-")
+        os.chmod(self.folder.name, 0o755)
+        self.addCleanup(self.folder.cleanup)
+        cert, key = harness.certificate(self.folder.name)
+        self.slapd = TlsSlapd(f"{self.folder.name}/ldap", cert, key)
+        self.ca = cert
+        self.stack = None
+
+    def start(self, **conf):
+        self.stack = Stack({"timeout": "1s", "tls_ca_cert_file": self.ca, **conf}, slapd=self.slapd)
+        self.addCleanup(lambda: self.assertEqual(self.stack.stop(), []))
+        self.stack.start()
+        self.assertEqual(self.answer("alice@example.org")["answer"], "found")
+
+    def test_ldaps(self):
+        self.start(server_host=f"ldaps://localhost:{self.slapd.tls_port}")
+        with self.stack.imap() as c:
+            c.login("alice", harness.PASSWORDS["alice"])
+            self.assertEqual(c.select()[0], "OK")
+
+    def test_starttls_and_bind(self):
+        password = f"{self.folder.name}/pw"
+        with open(password, "w", encoding="ascii") as f:
+            f.write("secret\n")
+        self.start(server_host=f"ldap://localhost:{self.slapd.port}", start_tls="yes",
+                   bind_dn=self.slapd.root_dn, bind_pw_file=password)
+
+    def test_untrusted_certificate(self):
+        other = f"{self.folder.name}/other"
+        os.mkdir(other)
+        cert, _ = harness.certificate(other)
+        self.stack = Stack({"timeout": "1s", "tls_ca_cert_file": cert,
+                            "server_host": f"ldaps://localhost:{self.slapd.tls_port}"}, slapd=self.slapd)
+        self.addCleanup(lambda: self.assertEqual(self.stack.stop(), []))
+        self.stack.start(ready=False)
+        wait_for("the failure", lambda: "the directory is away" in self.stack.dirigod.log())
+        self.assertEqual(self.answer("alice@example.org")["answer"], "unknown")
+
+    def test_failover(self):
+        with socket.socket() as mute, socket.socket() as closed:
+            mute.bind(("127.0.0.1", 0))
+            mute.listen()
+            closed.bind(("127.0.0.1", 0))
+            self.start(server_host=f"ldaps://127.0.0.1:{mute.getsockname()[1]} "
+                                   f"ldap://127.0.0.1:{closed.getsockname()[1]} {self.slapd.url}")
+            with self.stack.imap() as c:
+                c.login("alice", harness.PASSWORDS["alice"])
+
+    def test_logins_by_bind(self):
+        self.start(auth_mechanisms="plain login", server_host=self.slapd.url)
+        for _ in range(3):
+            with self.stack.imap() as c:
+                c.login("alice", harness.PASSWORDS["alice"])
+            with self.assertRaises(imaplib.IMAP4.error):
+                self.stack.imap().login("alice", "wrong")
+        # The server is started anew: connections that lay idle are made again.
+        self.slapd.stop()
+        with self.assertRaises(imaplib.IMAP4.error) as refused:
+            self.stack.imap().login("alice", harness.PASSWORDS["alice"])
+        self.assertIn("UNAVAILABLE", str(refused.exception))
+        self.slapd.start()
+        self.stack.wait_sync()
+        with self.stack.imap() as c:
+            c.login("alice", harness.PASSWORDS["alice"])
+
+
+class EmbeddedTest(Lookup, StackTest):
+    """The private slapd, over ldapi and EXTERNAL; empty at first."""
+
+    EMBEDDED = True
+
+    @classmethod
+    def setUpClass(cls):
+        cls.stack = Stack(embedded=True)
+        cls.stack.start(ready=False)
+        wait_for("dirigod", cls.stack.is_up, 40)
+
+    def test_filled_later(self):
+        socket_path = f"{self.stack.conf['state_directory']}/slapd/ldapi".replace("/", "%2F")
+        with open(f"{harness.TOP}/conf/sample.ldif", encoding="utf-8") as f:
+            sample = f.read()
+        # Its first entry, search_base, is there already.
+        harness.run("ldapadd", "-c", "-Q", "-Y", "EXTERNAL", "-H", f"ldapi://{socket_path}", text_in=sample, check=False)
+        self.wait_answer("alice@example.org", "found", 5)
+        self.wait_answer("nobody@example.org", "absent", 5)
 
 
 if __name__ == "__main__":

@@ -302,6 +302,7 @@ static void test_dn(void **state)
         {"uid=a + cn=b,dc=x", "cn=b+uid=a,dc=x"},
         {"cn=\\c3\\a4,dc=x", "cn=\xc3\xa4,dc=x"},
         {"cn=\\20a\\20,dc=x", "cn=a,dc=x"},
+        {"cn=\\  \\ a,dc=x", "cn=a,dc=x"},
         {"", ""},
         {"cn=", "cn="},
     };

@@ -1,0 +1,258 @@
+/* What a server's messages and entries mean: profiles, RFC 4533 values, StartTLS, server names. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "directory/profile.h"
+#include "directory/starttls.h"
+#include "directory/syncmsg.h"
+#include "directory/target.h"
+#include "directory/uuidset.h"
+
+struct pair {
+    const char *name, *value;
+};
+
+/* Maps an entry and encodes it; NULL where it means nothing. */
+static const struct entry *map(const struct pair *pairs, struct buf *encoded, struct buf *secrets)
+{
+    static struct entry_draft draft;
+    struct profile_entry p;
+    struct uuid u = {{7}};
+    profile_begin(&p, &draft, secrets, &u, "cn=x,dc=y");
+    for (; pairs->name != NULL; pairs++)
+        profile_value(&p, pairs->name, strlen(pairs->name), pairs->value, strlen(pairs->value));
+    bool means = profile_end(&p);
+    if (means)
+        assert_int_equal(entry_encode(&draft, encoded), 0);
+    entry_draft_free(&draft);
+    return means ? (const struct entry *)encoded->data : NULL;
+}
+#define MAP(...) map((const struct pair[]){__VA_ARGS__, {NULL, NULL}}, &encoded, &secrets)
+
+static void test_profile_kinds(void **state)
+{
+    (void)state;
+    struct buf encoded = {0}, secrets = {0};
+    const struct entry *e = MAP({"objectClass", "inetOrgPerson"}, {"mail", "a@example.org"});
+    assert_int_equal(entry_kinds(e), ENTRY_USER);
+    assert_null(MAP({"objectClass", "inetOrgPerson"}, {"cn", "No Mail"}));
+    assert_null(MAP({"objectClass", "device"}, {"mail", "a@example.org"}));
+    e = MAP({"OBJECTCLASS", "INETLOCALMAILRECIPIENT"}, {"mailLocalAddress", "a@example.org"},
+            {"mailRoutingAddress", "b@example.org"});
+    assert_int_equal(entry_kinds(e), ENTRY_ALIAS);
+    assert_string_equal(entry_value(e, ATTR_ROUTING_ADDRESS, 0), "b@example.org");
+    e = MAP({"objectClass", "inetLocalMailRecipient"}, {"mailLocalAddress", "a@example.org"},
+            {"mailHost", "h"});
+    assert_int_equal(entry_kinds(e), ENTRY_USER);
+    e = MAP({"objectClass", "groupOfNames"}, {"objectClass", "inetLocalMailRecipient"},
+            {"member;x-opt", "cn=y"}, {"mailLocalAddress", "g@example.org"});
+    assert_int_equal(entry_kinds(e), ENTRY_GROUP);
+    assert_string_equal(entry_value(e, ATTR_MEMBER, 0), "cn=y");
+    e = MAP({"objectClass", "nisMailAlias"}, {"cn", "root"}, {"cn", "r@example.org"},
+            {"rfc822MailMember", "a@example.org"});
+    assert_int_equal(entry_kinds(e), ENTRY_ALIAS);
+    assert_string_equal(entry_value(e, ATTR_UID, 0), "root");
+    assert_string_equal(entry_value(e, ATTR_MAIL_ALTERNATE, 0), "r@example.org");
+    e = MAP({"objectClass", "dirigoPolicy"}, {"dirigoGlobalPolicy", "TRUE"},
+            {"dirigoSmtpdHeloRestrictions", "reject"});
+    assert_int_equal(entry_all_kinds(e), ENTRY_POLICY | ENTRY_GLOBAL);
+    assert_string_equal(entry_value(e, ATTR_HELO_RESTRICTIONS, 0), "reject");
+    buf_free(&encoded);
+    buf_free(&secrets);
+}
+
+static void test_profile_values(void **state)
+{
+    (void)state;
+    struct buf encoded = {0}, secrets = {0};
+    static const struct {
+        const char *status;
+        unsigned kinds;
+    } statuses[] = {{"active", 0},
+                    {"Enabled", 0},
+                    {"noaccess", ENTRY_NO_LOGIN},
+                    {"what is this", ENTRY_NO_LOGIN},
+                    {"DISABLED", ENTRY_NO_LOGIN | ENTRY_DISABLED},
+                    {"deleted", ENTRY_NO_LOGIN | ENTRY_DISABLED}};
+    for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
+        const struct entry *e =
+            MAP({"objectClass", "qmailUser"}, {"uid", "a"}, {"accountStatus", statuses[i].status});
+        assert_int_equal(entry_kinds(e), ENTRY_USER | statuses[i].kinds);
+    }
+    /* qmail-LDAP keeps a copy unless told otherwise, mailRoutingAddress does not. */
+    const struct entry *e =
+        MAP({"objectClass", "qmailUser"}, {"uid", "a"}, {"mailForwardingAddress", "b@example.org"});
+    assert_string_equal(entry_value(e, ATTR_DELIVERY_MODE, 0), "keep");
+    e = MAP({"objectClass", "qmailUser"}, {"uid", "a"}, {"mailForwardingAddress", "b@example.org"},
+            {"deliveryMode", "nolocal"});
+    assert_string_equal(entry_value(e, ATTR_DELIVERY_MODE, 0), "nolocal");
+    e = MAP({"objectClass", "dirigoUser"}, {"uid", "a"}, {"mailRoutingAddress", "b@example.org"});
+    assert_int_equal(entry_count(e, ATTR_DELIVERY_MODE), 0);
+    e = MAP({"objectClass", "dirigoUser"}, {"uid", "a"}, {"authPassword", "one"},
+            {"authPassword", "two"});
+    assert_int_equal(secrets.len, 8);
+    assert_memory_equal(secrets.data, "one\0two", 8);
+    for (unsigned a = 0; a < ATTR_COUNT; a++) /* and nowhere else */
+        for (size_t i = 0; i < entry_count(e, a); i++)
+            assert_string_not_equal(entry_value(e, a, i), "one");
+    profile_filter(&encoded);
+    buf_free(&encoded);
+    buf_free(&secrets);
+}
+
+static struct berval ber(const char *bytes, size_t len)
+{
+    return (struct berval){.bv_len = len, .bv_val = (char *)bytes};
+}
+#define BER(s) ber(s, sizeof(s) - 1)
+#define U16    "0123456789abcdef"
+
+static void count(const struct uuid *u, void *arg)
+{
+    assert_memory_equal(u->bytes, U16, 16);
+    ++*(int *)arg;
+}
+
+static void test_sync_values(void **state)
+{
+    (void)state;
+    struct sync_entry e;
+    struct sync_info info;
+    struct berval v = BER("\x30\x17\x0a\x01\x02\x04\x10" U16 "\x04\x00");
+    assert_int_equal(sync_entry_parse(&v, &e), 0);
+    assert_int_equal(e.state, SYNC_MODIFY);
+    assert_int_equal(e.cookie.bv_len, 0);
+    v = BER("\x30\x19\x0a\x01\x03\x04\x10" U16 "\x04\x02xy");
+    assert_int_equal(sync_entry_parse(&v, &e), 0);
+    assert_int_equal(e.state, SYNC_DELETE);
+    assert_memory_equal(e.cookie.bv_val, "xy", 2);
+    for (size_t len = 0; len < v.bv_len; len++) {
+        struct berval cut = ber(v.bv_val, len);
+        assert_int_equal(sync_entry_parse(&cut, &e), -1);
+    }
+    v = BER("\x30\x15\x0a\x01\x04\x04\x10" U16); /* no such state */
+    assert_int_equal(sync_entry_parse(&v, &e), -1);
+    v = BER("\x80\x03"
+            "abc");
+    assert_int_equal(sync_info_parse(&v, &info), 0);
+    assert_int_equal(info.kind, SYNC_NEW_COOKIE);
+    assert_int_equal(info.cookie.bv_len, 3);
+    v = BER("\xa2\x00");
+    assert_int_equal(sync_info_parse(&v, &info), 0);
+    assert_int_equal(info.kind, SYNC_REFRESH_PRESENT);
+    assert_true(info.refresh_done);
+    v = BER("\xa1\x06\x04\x01z\x01\x01\x00");
+    assert_int_equal(sync_info_parse(&v, &info), 0);
+    assert_int_equal(info.kind, SYNC_REFRESH_DELETE);
+    assert_false(info.refresh_done);
+    int n = 0;
+    v = BER("\xa3\x29\x01\x01\xff\x31\x24\x04\x10" U16 "\x04\x10" U16);
+    assert_int_equal(sync_info_parse(&v, &info), 0);
+    assert_true(info.deletes);
+    assert_int_equal(sync_info_uuids(&info, count, &n), 0);
+    assert_int_equal(n, 2);
+    v = BER("\xa3\x07\x31\x05\x04\x03"
+            "abc"); /* a uuid of three octets */
+    assert_int_equal(sync_info_parse(&v, &info), 0);
+    assert_int_equal(sync_info_uuids(&info, count, &n), -1);
+    v = BER("\xa4\x00");
+    assert_int_equal(sync_info_parse(&v, &info), -1);
+}
+
+static void test_sync_request(void **state)
+{
+    (void)state;
+    struct buf cookie = {0}, out = {0};
+    assert_int_equal(sync_request_encode(&cookie, &out), 0);
+    assert_int_equal(out.len, 5);
+    assert_memory_equal(out.data, "\x30\x03\x0a\x01\x03", 5);
+    buf_clear(&out);
+    for (int i = 0; i < 200; i++)
+        buf_append_byte(&cookie, 'c');
+    assert_int_equal(sync_request_encode(&cookie, &out), 0);
+    assert_memory_equal(out.data, "\x30\x83\x00\x00\xd0\x0a\x01\x03\x04\x83\x00\x00\xc8", 13);
+    assert_int_equal(out.len, 213);
+    buf_free(&cookie);
+    buf_free(&out);
+}
+
+static void test_starttls(void **state)
+{
+    (void)state;
+    static const char good[] = "\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x00\x04\x00\x04\x00";
+    static const char refused[] = "\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x02\x04\x00\x04\x00";
+    for (size_t i = 0; i < sizeof good - 1; i++)
+        assert_int_equal(starttls_response(good, i), 0);
+    assert_int_equal(starttls_response(good, sizeof good - 1), sizeof good - 1);
+    assert_int_equal(starttls_response(refused, sizeof refused - 1), -1);
+    assert_int_equal(starttls_response("HTTP/1.1", 8), -1);
+    assert_int_equal(starttls_response("\x30\x84\x7f\xff\xff\xff", 6), -1);
+    assert_int_equal(starttls_request[1] + 2, starttls_request_len);
+}
+
+static void test_target(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *uri, *host;
+        int kind, port;
+    } good[] = {
+        {"ldap.example.org", "ldap://ldap.example.org", "ldap.example.org", TARGET_PLAIN, 389},
+        {"ldap.example.org:1389", "ldap://ldap.example.org:1389", "ldap.example.org", TARGET_PLAIN,
+         1389},
+        {"LDAPS://h/", "LDAPS://h/", "h", TARGET_TLS, 636},
+        {"ldap://[::1]:3389", "ldap://[::1]:3389", "::1", TARGET_PLAIN, 3389},
+        {"ldap://[2001:db8::1]", "ldap://[2001:db8::1]", "2001:db8::1", TARGET_PLAIN, 389},
+    };
+    static const char *const bad[] = {
+        "",           "ldap://",   "ldap://h:0",  "ldap://h:x",  "ldap://h/o=x", "ldapi://",
+        "ldapi://%2", "ldapi://x", "ldapi://%00", "ldap://[::1", "http://h/x",   "ldap://h:70000"};
+    struct target t;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_int_equal(target_parse(&t, good[i].text), 0);
+        assert_string_equal(t.uri, good[i].uri);
+        assert_string_equal(t.host, good[i].host);
+        assert_int_equal(t.kind, good[i].kind);
+        assert_int_equal(t.port, good[i].port);
+        target_free(&t);
+    }
+    assert_int_equal(target_parse(&t, "ldapi://%2Frun%2fslapd%2Fldapi/"), 0);
+    assert_string_equal(t.path, "/run/slapd/ldapi");
+    target_free(&t);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(target_parse(&t, bad[i]), -1);
+}
+
+static void test_uuid_set(void **state)
+{
+    (void)state;
+    struct uuid_set set = {0};
+    struct uuid u = {{0}};
+    assert_false(uuid_set_has(&set, &u));
+    for (unsigned i = 0; i < 5000; i++) {
+        memcpy(u.bytes + 4, &i, sizeof i);
+        uuid_set_add(&set, &u);
+        uuid_set_add(&set, &u);
+    }
+    assert_int_equal(set.count, 5000);
+    for (unsigned i = 0; i < 10000; i++) {
+        memcpy(u.bytes + 4, &i, sizeof i);
+        assert_int_equal(uuid_set_has(&set, &u), i < 5000);
+    }
+    uuid_set_free(&set);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_profile_kinds), cmocka_unit_test(test_profile_values),
+        cmocka_unit_test(test_sync_values),   cmocka_unit_test(test_sync_request),
+        cmocka_unit_test(test_starttls),      cmocka_unit_test(test_target),
+        cmocka_unit_test(test_uuid_set),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
