@@ -374,7 +374,7 @@ static int service_start(struct service *s)
     struct sandbox_user user;
     const char *why = NULL;
     if (s->def->open != NULL && s->def->open(s) < 0)
-        why = "it cannot open what it needs";
+        why = "it cannot open what it needs; its log lines say why";
     else if (s->root && sandbox_lookup(&user, service_user_name(s), s->conf->dirigo_user) < 0)
         why = "its user does not exist";
     else if (service_confine(s, s->root ? &user : NULL) < 0)

@@ -194,7 +194,7 @@ class RunningTest(StackTest):
         try:
             for line, fault in (("smtpd_timeout = soon\n", "smtpd_timeout: is not a time"),
                                 ("mail_directory = /tmp/elsewhere\n", "cannot change while dirigod runs"),
-                                ("ssl_key = %s\n" % self.stack.cert, "dirigo-smtpd: ")):
+                                ("ssl_key = %s\n" % self.stack.cert, "it cannot open what it needs")):
                 with open(self.stack.conf_path, "w", encoding="utf-8") as f:
                     f.write(good + line)
                 done = run(f"{BUILD}/dirigo", "-c", self.stack.conf_path, "-o", "smtpd_timeout=5m", "reload",
