@@ -291,12 +291,25 @@ static void test_throttle(void **state)
     clock_set_fake(-1, -1);
 }
 
+/* Only the plugins under test are loaded: some others leak as they start, which is not our fault.
+ */
+static int client_verify_file(void *context, const char *file, sasl_verify_type_t type)
+{
+    (void)context;
+    return type != SASL_VRFY_PLUGIN || strstr(file, "/libplain.") != NULL ||
+                   strstr(file, "/liblogin.") != NULL || strstr(file, "/libscram.") != NULL
+               ? SASL_OK
+               : SASL_CONTINUE;
+}
+
 static int set_up(void **state)
 {
+    static const sasl_callback_t callbacks[] = {
+        {SASL_CB_VERIFYFILE, CALLBACK(client_verify_file), NULL}, {SASL_CB_LIST_END, NULL, NULL}};
     (void)state;
     conf = conf_defaults();
     cyrus = conf == NULL ? NULL : cyrus_new(conf);
-    return cyrus != NULL && sasl_client_init(NULL) == SASL_OK ? 0 : -1;
+    return cyrus != NULL && sasl_client_init(callbacks) == SASL_OK ? 0 : -1;
 }
 
 static int tear_down(void **state)
