@@ -40,6 +40,7 @@ dirigo_directory_SOURCES = \
 	%D%/pump.c %D%/pump.h \
 	%D%/serve.c %D%/serve.h \
 	%D%/sync.c %D%/sync.h %D%/sync_apply.c %D%/sync_private.h
+dist_man_MANS += %D%/dirigo-directory.8
 dirigo_directory_CFLAGS = $(AM_CFLAGS) $(LDAP_CFLAGS)
 dirigo_directory_LDADD = directory/libdirectory_write.a directory/libdirectory_secrets.a \
 	$(DIRECTORY_CLIENT_LIBS) $(SERVICE_LIBS) gateway/ipc/libipc.a $(TLS_LIBS) $(LDAP_LIBS) $(LBER_LIBS)
