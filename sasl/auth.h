@@ -34,6 +34,7 @@ struct auth_process {
     struct cyrus *cyrus;
     struct throttle *throttle;
     uint8_t fake_secret[FAKE_SECRET_LEN]; /* of made-up keys */
+    const uint8_t *ticket_key;            /* NULL: there are no tickets */
     struct netaddr_prefix *trusted;       /* mynetworks */
     size_t trusted_count;
     size_t exchanges; /* under way */

@@ -25,6 +25,7 @@ struct auth {
     uint32_t exchange;  /* 0: none is under way */
     uint32_t request;   /* 0: no answer is awaited */
     struct buf strings; /* of the identity, one after the other */
+    struct buf ticket;
     struct auth_identity identity;
     void (*done)(const struct auth_reply *reply, void *arg);
     void *arg;
@@ -123,6 +124,7 @@ void auth_free(struct auth **pa)
     *pa = NULL;
     auth_cancel(a);
     buf_free(&a->strings);
+    buf_wipe_free(&a->ticket);
     arena_free(&a->arena);
     free(a);
 }
@@ -144,12 +146,18 @@ static const char *auth_kept(const struct auth *a, size_t at)
 
 static void auth_read_identity(struct auth *a, struct msg *m)
 {
+    size_t ticket_len;
     buf_clear(&a->strings);
+    buf_clear(&a->ticket);
     a->identity.owner = msg_get_uuid(m);
     size_t login = auth_keep(a, msg_get_str(m));
     size_t address = auth_keep(a, msg_get_str(m));
     size_t dn = auth_keep(a, msg_get_str(m));
     size_t mail_host = auth_keep(a, msg_get_str(m));
+    const void *ticket = msg_get_bytes(m, &ticket_len);
+    (void)buf_append(&a->ticket, ticket, ticket_len);
+    a->identity.ticket = buf_str(&a->ticket);
+    a->identity.ticket_len = a->ticket.len;
     a->identity.login = auth_kept(a, login);
     a->identity.address = auth_kept(a, address);
     a->identity.dn = auth_kept(a, dn);

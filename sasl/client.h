@@ -33,6 +33,8 @@ struct auth_identity {
     const char *address; /* primary address, or NULL */
     const char *dn;
     const char *mail_host; /* mailbox elsewhere; NULL: here */
+    const void *ticket;    /* for dirigo-mailbox, which opens the mailbox for it */
+    size_t ticket_len;
 };
 
 struct auth_reply {

@@ -19,6 +19,7 @@
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
 #include "gateway/base/str.h"
+#include "gateway/base/ticket.h"
 #include "sasl/auth.h"
 #include "sasl/client.h" /* enum auth_result */
 #include "sasl/protocol.h"
@@ -26,6 +27,8 @@
 /* What a client may send in one step; front ends are bounded below that. */
 #define EXCHANGE_DATA_MAX ((size_t)64 << 10)
 #define LOG_NAME_MAX      256
+/* From a login to its session: longer than the front end waits for dirigo-mailbox. */
+#define EXCHANGE_TICKET_MS 60000
 
 enum exchange_state {
     EXCHANGE_CLIENT, /* the client's answer is awaited */
@@ -129,6 +132,20 @@ static void exchange_log(struct exchange *x, const char *result, const char *why
 
 /* ---- ends ---- */
 
+/* What opens the mailbox of who has logged in. */
+static void exchange_put_ticket(const struct exchange *x, struct msg *m)
+{
+    uint8_t ticket[TICKET_LEN];
+    if (x->process->ticket_key == NULL) {
+        msg_put_bytes(m, "", 0);
+        return;
+    }
+    ticket_make(x->process->ticket_key, &x->login.owner, x->session,
+                clock_now_ms() + EXCHANGE_TICKET_MS, ticket);
+    msg_put_bytes(m, ticket, sizeof(ticket));
+    explicit_bzero(ticket, sizeof(ticket));
+}
+
 /* Answers and ends. */
 static void exchange_end(struct exchange *x, enum auth_result result)
 {
@@ -140,6 +157,7 @@ static void exchange_end(struct exchange *x, enum auth_result result)
         msg_put_str(m, x->login.address);
         msg_put_str(m, x->login.dn);
         msg_put_str(m, x->login.mail_host);
+        exchange_put_ticket(x, m);
     }
     exchange_reply(x, m);
     exchange_free(x);

@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "gateway/base/buf.h"
+#include "gateway/base/hmac.h"
 #include "gateway/base/mem.h"
 #include "gateway/base/str.h"
-#include "sasl/hmac.h"
 
 /* As long as the salts that `dirigo passwd` and the sample directory have. */
 #define FAKE_SALT_LEN 12

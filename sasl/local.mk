@@ -6,7 +6,6 @@ noinst_LIBRARIES += sasl/libsasl_server.a
 sasl_libsasl_server_a_SOURCES = \
 	%D%/conversation.c %D%/conversation.h \
 	%D%/fake.c %D%/fake.h \
-	%D%/hmac.c %D%/hmac.h \
 	%D%/throttle.c %D%/throttle.h
 sasl_libsasl_server_a_CFLAGS = $(AM_CFLAGS) $(SASL_CFLAGS)
 pkglibexec_PROGRAMS += dirigo-auth
@@ -15,7 +14,7 @@ dirigo_auth_LDADD = $(SASL_SERVER_LIBS) $(SERVICE_LIBS) $(IPC_LIBS)
 dist_man_MANS += %D%/dirigo-auth.8
 
 SASL_SERVER_LIBS = sasl/libsasl_server.a directory/libdirectory_secrets.a \
-	$(DIRECTORY_CLIENT_LIBS) $(SASL_LIBS) -lmd
+	$(DIRECTORY_CLIENT_LIBS) $(SASL_LIBS)
 
 if TESTS_ENABLED
 check_PROGRAMS += tests/unit/test_sasl_server

@@ -5,7 +5,7 @@
 #define DIRIGO_SASL_PROTOCOL_H
 
 #define AUTH_SERVICE "auth"
-#define AUTH_VERSION 1
+#define AUTH_VERSION 2
 
 enum {
     AUTH_MSG_START =
@@ -14,7 +14,7 @@ enum {
     AUTH_MSG_STEP,   /* u32 exchange, bytes data */
     AUTH_MSG_CANCEL, /* event: u32 exchange */
     AUTH_MSG_RESULT  /* u8 enum auth_result, bytes challenge; with AUTH_OK also: uuid owner, str
-                        login,  str address, str dn, str mail host */
+                        login, str address, str dn, str mail host, bytes ticket */
 };
 
 #endif

@@ -6,8 +6,8 @@
 #include <sys/tree.h>
 
 #include "gateway/base/clock.h"
+#include "gateway/base/hmac.h"
 #include "gateway/base/mem.h"
-#include "sasl/hmac.h"
 
 #define KEY_LEN      16
 #define FAILURES_MAX 1000

@@ -2,10 +2,12 @@ noinst_LIBRARIES += gateway/base/libbase.a
 gateway_base_libbase_a_SOURCES = \
 	%D%/buf.c %D%/buf.h \
 	%D%/clock.c %D%/clock.h \
+	%D%/hmac.c %D%/hmac.h \
 	%D%/log.c %D%/log.h \
 	%D%/mem.c %D%/mem.h \
 	%D%/netaddr.c %D%/netaddr.h \
 	%D%/str.c %D%/str.h \
+	%D%/ticket.c %D%/ticket.h \
 	%D%/uuid.c %D%/uuid.h
 
 if TESTS_ENABLED

@@ -20,6 +20,7 @@
 #include "gateway/base/buf.h"
 #include "gateway/base/log.h"
 #include "gateway/base/netaddr.h"
+#include "gateway/base/ticket.h"
 #include "gateway/event/loop.h"
 #include "gateway/ipc/channel.h"
 
@@ -40,6 +41,7 @@ enum stage {
 enum {
     KIND_MANY = 1,    /* service_processes of them; else one */
     KIND_SECRETS = 2, /* gets the values that are for dirigo-directory alone */
+    KIND_TICKETS = 8, /* makes or checks the proof that a login succeeded, and gets the key */
     KIND_KEEP = 4     /* reads no files: a reload that changes no parameter leaves it running */
 };
 
@@ -205,7 +207,8 @@ struct master {
     struct timer *timer;    /* bound of a drain */
     struct timer *progress; /* runs master_progress soon */
     bool reload_wanted;
-    bool keep; /* the reload changes no parameter: KIND_KEEP goes on */
+    bool keep;                          /* the reload changes no parameter: KIND_KEEP goes on */
+    uint8_t ticket_key[TICKET_KEY_LEN]; /* as long as dirigod runs: old processes go on with it */
     int exit_code;
     int ready_fd; /* tells the parent of a daemon how the start went; -1: nobody waits */
     struct control *control;

@@ -214,6 +214,8 @@ static void process_configure(struct process *p)
     msg_put_bool(msg, m->owners.root);
     msg_put_str(msg, m->log_target_name);
     msg_put_bytes(msg, conf.data, conf.len);
+    msg_put_bytes(msg, m->ticket_key,
+                  (p->kind->flags & KIND_TICKETS) != 0 ? sizeof(m->ticket_key) : 0);
     ipc_pair_send(p->control, &msg);
     buf_wipe_free(&conf);
 

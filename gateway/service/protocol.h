@@ -8,12 +8,13 @@
 enum {
     /* dirigod to process */
     SERVICE_MSG_CONFIG =
-        1, /* u32 index, u32 count, bool root, str log target, bytes conf_encode; then listeners */
+        1, /* u32 index, u32 count, bool root, str log target, bytes conf_encode, bytes ticket key
+            (dirigo-auth and dirigo-mailbox; else empty); then listeners */
     SERVICE_MSG_LISTENER, /* str protocol, or "ipc"; fd */
     SERVICE_MSG_BEGIN,    /* all listeners sent: open, drop, start */
-    SERVICE_MSG_DRAIN,    /* bool stopping: take no new work, end with the last session. Sent a second
-                             time where a drain for a reload becomes one for a stop */
-    SERVICE_MSG_STOP,     /* end now, cleanly */
+    SERVICE_MSG_DRAIN, /* bool stopping: take no new work, end with the last session. Sent a second
+                          time where a drain for a reload becomes one for a stop */
+    SERVICE_MSG_STOP,  /* end now, cleanly */
     /* process to dirigod */
     SERVICE_MSG_READY,  /* - */
     SERVICE_MSG_REPORT, /* u32 open sessions, str counters */

@@ -13,6 +13,7 @@
 
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
+#include "gateway/base/ticket.h"
 #include "gateway/event/listener.h"
 #include "gateway/ipc/channel.h"
 #include "gateway/service/protocol.h"
@@ -47,6 +48,8 @@ struct service {
     void *data;
     unsigned index, count;
     bool root, chrooted;
+    bool has_ticket_key;
+    uint8_t ticket_key[TICKET_KEY_LEN];
     bool draining; /* no new work */
     bool stopping; /* idle sessions end; or the end itself */
     int ipc_fd;
@@ -73,6 +76,11 @@ unsigned service_index(const struct service *s)
 unsigned service_count(const struct service *s)
 {
     return s->count;
+}
+
+const uint8_t *service_ticket_key(const struct service *s)
+{
+    return s->has_ticket_key ? s->ticket_key : NULL;
 }
 
 void service_set_data(struct service *s, void *data)
@@ -230,14 +238,18 @@ static enum log_level service_log_level(const struct conf *conf)
 
 static int service_read_config(struct service *s, struct msg *m)
 {
-    size_t len;
+    size_t len, key_len;
     s->index = msg_get_u32(m);
     s->count = msg_get_u32(m);
     s->root = msg_get_bool(m);
     const char *target = msg_get_str(m);
     const void *data = msg_get_bytes(m, &len);
-    if (msg_end(m) < 0 || target == NULL || s->conf != NULL)
+    const void *key = msg_get_bytes(m, &key_len);
+    if (msg_end(m) < 0 || target == NULL || s->conf != NULL ||
+        (key_len != 0 && key_len != sizeof(s->ticket_key)))
         return -1;
+    memcpy(s->ticket_key, key, key_len);
+    s->has_ticket_key = key_len > 0;
     s->conf = conf_decode(data, len);
     if (s->conf == NULL)
         return -1;
@@ -415,6 +427,7 @@ static void service_free(struct service *s)
         loop_free(&s->loop);
     conf_free(&s->conf);
     free(s->report);
+    explicit_bzero(s->ticket_key, sizeof(s->ticket_key));
     free(s);
 }
 

@@ -14,6 +14,7 @@
 #define DIRIGO_SERVICE_SERVICE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "conf/conf.h"
 #include "gateway/base/netaddr.h"
@@ -62,6 +63,8 @@ const struct conf *service_conf(const struct service *s);
 /* Which of the processes of its kind this is, from 0, and how many there are. */
 unsigned service_index(const struct service *s);
 unsigned service_count(const struct service *s);
+/* The key of tickets (base/ticket.h), TICKET_KEY_LEN bytes; NULL in processes that have none. */
+const uint8_t *service_ticket_key(const struct service *s);
 /* The process' own state. */
 void service_set_data(struct service *s, void *data);
 void *service_data(const struct service *s);

@@ -17,12 +17,12 @@
 #include "gateway/event/stream.h"
 
 #define MAILBOX_SERVICE "mailbox"
-#define MAILBOX_VERSION 1
+#define MAILBOX_VERSION 2
 
 enum {
-    MAILBOX_MSG_SESSION =
-        1, /* str protocol, str session id, str tag, uuid owner, str login, str address, addr peer,
-              bool tls, bytes unread input, str capabilities the client has enabled; fd */
+    MAILBOX_MSG_SESSION = 1,    /* str protocol, str session id, str tag, uuid owner, str login, str
+                                   address, addr peer,    bytes ticket, bool tls, bytes unread input,
+                                   str    capabilities the client has enabled;    fd */
     MAILBOX_MSG_SESSION_RESULT, /* bool taken */
     MAILBOX_MSG_STATUS,         /* - */
     MAILBOX_MSG_STATUS_RESULT   /* str key=value text */
@@ -37,6 +37,8 @@ struct handoff_session {
     const char *login;
     const char *address;
     struct netaddr peer;
+    const void *ticket; /* of auth_identity */
+    size_t ticket_len;
 };
 
 struct handoff;

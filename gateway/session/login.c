@@ -282,6 +282,8 @@ static void login_hand_over(struct login *l, const struct auth_identity *who)
         .login = who->login,
         .address = who->address,
         .peer = l->peer,
+        .ticket = who->ticket,
+        .ticket_len = who->ticket_len,
     };
     l->phase = LOGIN_GIVING;
     l->behind_tls = login_is_tls(l);

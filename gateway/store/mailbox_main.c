@@ -7,9 +7,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
 #include "gateway/base/str.h"
+#include "gateway/base/ticket.h"
 #include "gateway/ipc/channel.h"
 #include "gateway/service/service.h"
 #include "gateway/session/handoff.h"
@@ -72,9 +74,26 @@ static bool start_session(struct mailbox_process *p, const char *protocol,
     return true;
 }
 
+/*
+ * A front end is not believed that somebody has logged in: any process that may connect here could
+ * say so, and name any owner. The socket is closed where the ticket is not good.
+ */
+static bool ticket_good(const struct mailbox_process *p, const struct mail_start *st,
+                        const void *ticket, size_t len)
+{
+    const uint8_t *key = service_ticket_key(p->service);
+    if (key != NULL && ticket_valid(key, &st->owner, st->id, clock_now_ms(), ticket, len))
+        return true;
+    log_error("a session without a good ticket was refused", LOG_STR("id", st->id),
+              LOG_STR("login", st->login));
+    close(st->fd);
+    return false;
+}
+
 static int take_session(struct mailbox_process *p, struct ipc_peer *peer, struct msg *m)
 {
     struct mail_start st;
+    size_t ticket_len;
     const char *protocol = msg_get_str(m);
     st.id = msg_get_str(m);
     st.tag = msg_get_str(m);
@@ -82,6 +101,7 @@ static int take_session(struct mailbox_process *p, struct ipc_peer *peer, struct
     st.login = msg_get_str(m);
     msg_get_str(m); /* address */
     st.peer = msg_get_addr(m);
+    const void *ticket = msg_get_bytes(m, &ticket_len);
     msg_get_bool(m); /* tls */
     st.input = msg_get_bytes(m, &st.input_len);
     msg_get_str(m); /* capabilities: none changes what follows the login yet */
@@ -92,7 +112,7 @@ static int take_session(struct mailbox_process *p, struct ipc_peer *peer, struct
             close(st.fd);
         return -1;
     }
-    bool taken = start_session(p, protocol, &st);
+    bool taken = ticket_good(p, &st, ticket, ticket_len) && start_session(p, protocol, &st);
     struct msg *reply = msg_new(MAILBOX_MSG_SESSION_RESULT);
     msg_put_bool(reply, taken);
     ipc_reply(peer, msg_id(m), &reply);

@@ -124,6 +124,7 @@ static void queue_launch(struct run *r)
     msg_put_bool(m, false);
     msg_put_str(m, "stderr");
     msg_put_bytes(m, text, (size_t)n);
+    msg_put_bytes(m, "", 0);
     ipc_pair_send(r->control, &m);
     m = msg_new(SERVICE_MSG_LISTENER);
     msg_put_str(m, "ipc");

@@ -143,6 +143,7 @@ class Alone:
         self.conf = {"myhostname": "mx.example.org", "mydomain": "example.org", "search_base": "dc=example",
                      "embedded_directory": "yes", "run_directory": self.run, "log_level": "debug"}
         self.conf.update(conf)
+        self.ticket_key = b""
         self.child = self.control = None
 
     def start(self):
@@ -159,7 +160,7 @@ class Alone:
         theirs.close()
         self.control = Channel(ours)
         pairs = b"".join(f"{k}\0{v}\0".encode() for k, v in self.conf.items())
-        self.control.send(CONFIG, Body().u32(0).u32(1).u8(0).str("stderr").bytes(pairs))
+        self.control.send(CONFIG, Body().u32(0).u32(1).u8(0).str("stderr").bytes(pairs).bytes(self.ticket_key))
         if self.ipc:
             with listen(f"{self.run}/{self.ipc}.sock") as s:
                 self.control.send(LISTENER, Body().str("ipc"), fds=[s.fileno()])

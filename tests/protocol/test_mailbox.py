@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 """dirigo-mailbox by itself: IMAP and POP3 sessions after login, handed over as the front ends do."""
+import hmac
 import imaplib
 import os
 import poplib
 import socket
+import struct
 import threading
 import time
 import unittest
@@ -15,6 +17,15 @@ from alone import Alone, Body, Channel, listen
 SESSION, SESSION_RESULT = 1, 2
 FORGET, FORGET_RESULT = 6, 7
 OWNER = uuid.UUID("12345678-1234-1234-1234-123456789abc")
+KEY = bytes(range(32))
+
+
+def ticket(owner=OWNER, session="id1", seconds=60, key=KEY):
+    """What dirigo-auth gives for a login."""
+    until = struct.pack("<q", int((time.clock_gettime(time.CLOCK_BOOTTIME) + seconds) * 1000))
+    return until + hmac.digest(key, until + owner.bytes + session.encode(), "sha256")
+
+
 MESSAGE = (b"Return-Path: <a@example.org>\r\nFrom: Alice <a@example.org>\r\nTo: bob@example.org\r\n"
            b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nDate: Mon, 7 Feb 1994 21:52:25 -0800\r\n"
            b"Message-Id: <%d@example.org>\r\n\r\nHello %d\r\n.dot\r\n")
@@ -75,10 +86,11 @@ class HandedPop3(poplib.POP3):
 class MailboxTest(unittest.TestCase):
     def setUp(self):
         self.alone = Alone("dirigo-mailbox", {}, ipc="mailbox")
+        self.alone.ticket_key = KEY
         self.alone.conf["mail_directory"] = f"{self.alone.folder}/mail"
         self.queue = Queue(f"{self.alone.run}/queue.sock")
         self.alone.start()
-        self.channel = Channel.connect(f"{self.alone.run}/mailbox.sock", "mailbox")
+        self.channel = Channel.connect(f"{self.alone.run}/mailbox.sock", "mailbox", 2)
         self.user = f"{self.alone.folder}/mail/users/12/{OWNER}"
         self.open = []
 
@@ -89,19 +101,25 @@ class MailboxTest(unittest.TestCase):
         self.alone.stop()
         self.queue.socket.close()
 
-    def give(self, protocol, tag="*", early=b""):
+    def hand_over(self, protocol, tag="*", early=b"", proof=None):
+        """Our end of the connection, and whether dirigo-mailbox took the other one."""
         ours, theirs = socket.socketpair()
         ours.settimeout(20)
         body = Body().str(protocol).str("id1").str(tag)
         body.data += OWNER.bytes
         body.str("alice").str("alice@example.org").u8(4)
         body.data += socket.inet_aton("192.0.2.1") + bytes(12) + b"\x10\x27"
-        body.u8(0).bytes(early).str("")
+        body.bytes(ticket() if proof is None else proof).u8(0).bytes(early).str("")
         self.channel.send(SESSION, body, 7, [theirs.fileno()])
         theirs.close()
         m = self.channel.read()
-        self.assertEqual((m.kind, m.id, m.u8()), (SESSION_RESULT, 7, 1))
+        self.assertEqual((m.kind, m.id), (SESSION_RESULT, 7))
         self.open.append(ours)
+        return ours, m.u8() == 1
+
+    def give(self, protocol, tag="*", early=b""):
+        ours, taken = self.hand_over(protocol, tag, early)
+        self.assertTrue(taken)
         return ours
 
     def imap(self):
@@ -135,6 +153,17 @@ class MailboxTest(unittest.TestCase):
         return name
 
     # ---- IMAP ----
+
+    def test_no_mailbox_without_a_login(self):
+        """A process that may connect cannot name an owner who has not just logged in."""
+        other = uuid.UUID("12345678-1234-1234-1234-123456789abd")
+        for proof in (b"", bytes(40), ticket(other), ticket(session="id2"), ticket(seconds=-1), ticket(key=bytes(32)),
+                      ticket()[:-1], ticket() + b"x"):
+            ours, taken = self.hand_over("imap", proof=proof)
+            self.assertFalse(taken, proof)
+            self.assertEqual(ours.recv(100), b"")
+        self.assertIn("without a good ticket", self.alone.log())
+        self.assertFalse(os.path.exists(self.user))
 
     def test_select_fetch_store_search(self):
         for n in range(1, 4):

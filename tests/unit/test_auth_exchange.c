@@ -20,7 +20,9 @@
 
 #include "directory/protocol.h"
 #include "directory/secrets_store.h"
+#include "gateway/base/clock.h"
 #include "gateway/base/mem.h"
+#include "gateway/base/ticket.h"
 #include "sasl/auth.h"
 #include "sasl/client.h"
 #include "sasl/protocol.h"
@@ -31,6 +33,8 @@
 #define KEY                                                                                        \
     "SCRAM-SHA-256$4096:" SALT "$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"                    \
     "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+
+static const uint8_t ticket_key[TICKET_KEY_LEN] = {1, 2, 3};
 
 struct world {
     struct fixture f;
@@ -45,6 +49,7 @@ struct world {
     char challenge[256];
     char login[64], address[64], dn[64];
     bool has_host;
+    bool has_ticket; /* that opens the mailbox of who logged in */
 };
 
 static char *mechanisms[] = {(char *)"plain", (char *)"login", (char *)"scram-sha-256", NULL};
@@ -144,6 +149,7 @@ static int set_up(void **state)
     conf->disable_plaintext_auth = true;
     fill_directory(w);
     w->p.conf = conf;
+    w->p.ticket_key = ticket_key;
     w->p.directory = w->f.directory;
     w->p.loop = loop_new();
     w->p.hooks = (struct auth_hooks){session_begin, session_end, report, w};
@@ -204,6 +210,8 @@ static void answered(const struct auth_reply *reply, void *arg)
         (void)snprintf(w->address, sizeof(w->address), "%s", id->address);
         (void)snprintf(w->dn, sizeof(w->dn), "%s", id->dn);
         w->has_host = id->mail_host != NULL;
+        w->has_ticket = ticket_valid(ticket_key, &id->owner, "session", clock_now_ms(), id->ticket,
+                                     id->ticket_len);
     }
     loop_stop(w->p.loop);
 }
@@ -257,6 +265,7 @@ static void test_password(void **state)
     assert_string_equal(w->address, "alice@x.org");
     assert_string_equal(w->dn, "uid=alice,dc=x");
     assert_false(w->has_host); /* mailHost is this host */
+    assert_true(w->has_ticket);
     assert_int_equal(login(w, "alice", "down"), AUTH_TEMPORARY);
     /* LOGIN asks twice. */
     assert_int_equal(start(w, "LOGIN", NULL), AUTH_CONTINUE);

@@ -14,6 +14,7 @@
 #include "gateway/base/mem.h"
 #include "gateway/base/netaddr.h"
 #include "gateway/base/str.h"
+#include "gateway/base/ticket.h"
 #include "gateway/base/uuid.h"
 
 static void test_buf_bounds_and_consume(void **state)
@@ -162,6 +163,28 @@ static void test_uuid(void **state)
     assert_int_equal(strlen(a), 16);
 }
 
+static void test_ticket(void **state)
+{
+    const uint8_t key[TICKET_KEY_LEN] = {1}, other_key[TICKET_KEY_LEN] = {2};
+    const struct uuid owner = {{7}}, other = {{8}};
+    uint8_t t[TICKET_LEN];
+    (void)state;
+    ticket_make(key, &owner, "session", 1000, t);
+    assert_true(ticket_valid(key, &owner, "session", 999, t, sizeof(t)));
+    assert_true(ticket_valid(key, &owner, "session", 1000, t, sizeof(t)));
+    assert_false(ticket_valid(key, &owner, "session", 1001, t, sizeof(t)));
+    assert_false(ticket_valid(key, &other, "session", 999, t, sizeof(t)));
+    assert_false(ticket_valid(key, &owner, "sessio", 999, t, sizeof(t)));
+    assert_false(ticket_valid(other_key, &owner, "session", 999, t, sizeof(t)));
+    assert_false(ticket_valid(key, &owner, "session", 999, t, sizeof(t) - 1));
+    assert_false(ticket_valid(key, &owner, "session", 999, "", 0));
+    for (size_t i = 0; i < sizeof(t); i++) {
+        t[i] ^= 0x40;
+        assert_false(ticket_valid(key, &owner, "session", 999, t, sizeof(t)));
+        t[i] ^= 0x40;
+    }
+}
+
 static void test_log_escapes_values(void **state)
 {
     (void)state;
@@ -187,6 +210,7 @@ int main(void)
         cmocka_unit_test(test_crc32c),
         cmocka_unit_test(test_netaddr),
         cmocka_unit_test(test_uuid),
+        cmocka_unit_test(test_ticket),
         cmocka_unit_test(test_log_escapes_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,6 +42,9 @@ struct fixture {
 
 /* ---- the services ---- */
 
+/* Carried from one to the other as it is. */
+#define TICKET "what dirigo-mailbox wants to see"
+
 static struct msg *auth_result(enum auth_result result, const char *challenge)
 {
     struct msg *m = msg_new(AUTH_MSG_RESULT);
@@ -54,6 +57,7 @@ static struct msg *auth_result(enum auth_result result, const char *challenge)
         msg_put_str(m, "bob@example.org");
         msg_put_str(m, "uid=bob,dc=example,dc=org");
         msg_put_str(m, NULL);
+        msg_put_bytes(m, TICKET, strlen(TICKET));
     }
     return m;
 }
@@ -110,6 +114,9 @@ static int mailbox_request(struct ipc_peer *peer, struct msg *m, void *arg)
     struct uuid owner = msg_get_uuid(m);
     const char *login = msg_get_str(m), *address = msg_get_str(m);
     (void)msg_get_addr(m);
+    const void *ticket = msg_get_bytes(m, &len);
+    assert_int_equal(len, strlen(TICKET));
+    assert_memory_equal(ticket, TICKET, len);
     bool tls = msg_get_bool(m);
     const char *unread = msg_get_bytes(m, &len);
     (void)msg_get_str(m);

@@ -10,11 +10,11 @@
 #include <cmocka.h>
 
 #include "gateway/base/clock.h"
+#include "gateway/base/hmac.h"
 #include "gateway/base/mem.h"
 #include "gateway/base/str.h"
 #include "sasl/conversation.h"
 #include "sasl/fake.h"
-#include "sasl/hmac.h"
 #include "sasl/throttle.h"
 
 /* SCRAM-SHA-256 of the password "pencil" (RFC 7677 section 3), and an older key beside it. */

@@ -1,6 +1,6 @@
-/* HMAC-SHA-256 (RFC 2104): a keyed hash for names that outsiders may choose. */
-#ifndef DIRIGO_SASL_HMAC_H
-#define DIRIGO_SASL_HMAC_H
+/* HMAC-SHA-256 (RFC 2104): a keyed hash, for names that outsiders may choose and for tickets. */
+#ifndef DIRIGO_BASE_HMAC_H
+#define DIRIGO_BASE_HMAC_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "sasl/hmac.h"
+#include "gateway/base/hmac.h"
 
 #include <sha2.h>
 #include <string.h>
