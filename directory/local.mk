@@ -10,6 +10,7 @@ directory_libdirectory_client_a_SOURCES = \
 	%D%/dn.c %D%/dn.h \
 	%D%/entry.c \
 	%D%/locate.c %D%/locate.h \
+	%D%/owner.c \
 	%D%/policy.c \
 	%D%/protocol.h \
 	%D%/replica.h \

@@ -33,6 +33,13 @@ struct evaluation *evaluation_begin(struct session *s)
     return e;
 }
 
+static void memo_clear(struct dns_memo *memo)
+{
+    free(memo->name);
+    free(memo->data);
+    *memo = (struct dns_memo){.name = NULL};
+}
+
 void evaluation_free(struct session *s)
 {
     struct evaluation *e = s->eval;
@@ -44,8 +51,9 @@ void evaluation_free(struct session *s)
         dns_cancel(s->d->dns, e->dns_id);
     restriction_run_end(&e->run);
     snapshot_release(&e->snap);
-    for (size_t i = 0; i < DNS_MEMO_MAX; i++)
-        free(e->memo[i].name);
+    for (size_t i = 0; e->memo != NULL && i < DNS_MEMO_MAX; i++)
+        memo_clear(&e->memo[i]);
+    free(e->memo);
     arena_free(&e->scratch);
     free(e);
 }
@@ -93,6 +101,68 @@ static enum answer ask_listed(void *arg, const char *address, bool *disabled)
 
 static void go_on(struct session *s);
 
+/* Copies of the addresses in an answer. */
+static void keep_addresses(struct dns_memo *memo, const struct dns_answer *answer)
+{
+    struct netaddr *v = mem_zalloc(RESTRICTION_DNS_MAX * sizeof(*v));
+    size_t size = memo->type == DNS_TYPE_A ? 4 : 16;
+
+    memo->data = v;
+    memo->answer.addresses = v;
+    for (size_t i = 0; i < answer->count && memo->answer.count < RESTRICTION_DNS_MAX; i++) {
+        const struct dns_record *r = &answer->records[i];
+        if (r->len != size)
+            continue;
+        struct netaddr *a = &v[memo->answer.count++];
+        a->family = size == 4 ? 4 : 6;
+        memcpy(a->bytes, r->data, size);
+    }
+}
+
+/* Copies of the names in an answer: the pointers, then the texts. */
+static void keep_names(struct dns_memo *memo, const struct dns_answer *answer)
+{
+    size_t n = answer->count < RESTRICTION_DNS_MAX ? answer->count : RESTRICTION_DNS_MAX;
+    const char **v = mem_zalloc(n * (sizeof(*v) + DNS_NAME_MAX));
+    char *text = (char *)(v + n);
+
+    memo->data = v;
+    memo->answer.names = v;
+    for (size_t i = 0; i < n; i++) {
+        if (answer->records[i].name == NULL)
+            continue;
+        v[memo->answer.count++] = text;
+        text += snprintf(text, DNS_NAME_MAX, "%s", answer->records[i].name) + 1;
+    }
+}
+
+static void keep_answer(struct dns_memo *memo, const struct dns_answer *answer)
+{
+    memo->known = true;
+    memo->answer.status = answer->status;
+    if (answer->status != DNS_FOUND)
+        return;
+    switch (memo->type) {
+    case DNS_TYPE_MX:
+        memo->answer.null_mx = answer->count == 1 && answer->records[0].name != NULL &&
+                               answer->records[0].name[0] == '\0';
+        break;
+    case DNS_TYPE_A:
+    case DNS_TYPE_AAAA:
+        keep_addresses(memo, answer);
+        break;
+    case DNS_TYPE_PTR:
+        keep_names(memo, answer);
+        break;
+    case DNS_TYPE_TXT:
+        memo->data = mem_strndup(answer->records[0].data, answer->records[0].len);
+        memo->answer.text = memo->data;
+        break;
+    default:
+        break;
+    }
+}
+
 static void dns_answered(const struct dns_answer *answer, void *arg)
 {
     struct session *s = arg;
@@ -100,11 +170,7 @@ static void dns_answered(const struct dns_answer *answer, void *arg)
     struct dns_memo *memo = e->asked;
 
     e->dns_id = 0;
-    memo->known = true;
-    memo->answer.status = answer->status;
-    memo->answer.null_mx = memo->type == DNS_TYPE_MX && answer->status == DNS_FOUND &&
-                           answer->count == 1 && answer->records[0].name != NULL &&
-                           answer->records[0].name[0] == '\0';
+    keep_answer(memo, answer);
     if (answer->status == DNS_UNKNOWN)
         log_info("DNS cannot tell", LOG_STR("id", s->id), LOG_STR("name", memo->name),
                  LOG_UINT("type", memo->type), LOG_STR("why", answer->why));
@@ -116,6 +182,8 @@ static bool ask_dns(void *arg, const char *name, uint16_t type, struct restricti
     struct session *s = arg;
     struct evaluation *e = s->eval;
 
+    if (e->memo == NULL)
+        e->memo = mem_zalloc(DNS_MEMO_MAX * sizeof(*e->memo));
     for (size_t i = 0; i < DNS_MEMO_MAX; i++) {
         const struct dns_memo *m = &e->memo[i];
         if (m->known && m->type == type && str_ieq(m->name, name)) {
@@ -123,15 +191,30 @@ static bool ask_dns(void *arg, const char *name, uint16_t type, struct restricti
             return true;
         }
     }
+    if (e->questions++ == DNS_QUESTIONS_MAX) {
+        e->questions--;
+        *out = (struct restriction_dns){.status = DNS_UNKNOWN};
+        return true;
+    }
     struct dns_memo *memo = &e->memo[e->memo_next++ % DNS_MEMO_MAX];
-    free(memo->name);
+    memo_clear(memo);
     *memo = (struct dns_memo){.name = mem_strdup(name), .type = type};
     e->asked = memo;
     e->dns_id = dns_query(s->d->dns, name, type, dns_answered, s);
     return false;
 }
 
-static const struct restriction_ops ops = {ask_domain, ask_listed, ask_dns};
+static enum answer ask_owner(void *arg, const char *address, bool *owns)
+{
+    struct session *s = arg;
+
+    if (s->eval->snap == NULL)
+        return ANSWER_UNKNOWN;
+    return address_owner(s->eval->snap, address, s->login != NULL ? &s->login->owner : NULL,
+                         s->eval->scratch, owns);
+}
+
+static const struct restriction_ops ops = {ask_domain, ask_listed, ask_dns, ask_owner};
 
 /* ---- lists ---- */
 
@@ -195,6 +278,7 @@ static void set_facts(struct session *s, const struct restriction_address *recip
     *f = (struct restriction_facts){
         .id = s->id,
         .client = s->peer,
+        .client_name = &s->client_name,
         .helo = s->helo,
         .login = s->login != NULL ? s->login->login : NULL,
         .trusted = s->trusted,
@@ -254,6 +338,8 @@ void evaluate(struct session *s, unsigned stages, const struct restriction_addre
     set_facts(s, recipient);
     e->done = done;
     restriction_run_init(&e->run, s->d->conf, &e->facts, &ops, s);
+    e->run.lists_health = s->d->dnsl;
+    e->questions = 0;
     e->snap = snapshot_take(s->d->directory);
     for (enum restriction_stage stage = 0; stage < STAGE_COUNT; stage++) {
         const char *dn;
@@ -278,6 +364,8 @@ void evaluate_data(struct session *s, void (*done)(struct session *s, struct res
     set_facts(s, NULL);
     e->done = done;
     restriction_run_init(&e->run, s->d->conf, &e->facts, &ops, s);
+    e->run.lists_health = s->d->dnsl;
+    e->questions = 0;
     for (size_t i = 0; i < tx->data_list_count; i++)
         restriction_run_add(&e->run, STAGE_DATA, restriction_list_ref(tx->data_lists[i].list),
                             tx->data_lists[i].dn);

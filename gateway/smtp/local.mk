@@ -2,8 +2,11 @@ dist_man_MANS += %D%/dirigo-smtpd.8
 
 noinst_LIBRARIES += gateway/smtp/librestriction.a
 gateway_smtp_librestriction_a_SOURCES = \
+	%D%/dnsl.c %D%/dnsl.h \
 	%D%/restrict_address.c \
 	%D%/restrict_basic.c \
+	%D%/restrict_client.c \
+	%D%/restrict_dnsl.c \
 	%D%/restriction.c %D%/restriction.h %D%/restriction_impl.h \
 	%D%/restriction_table.c
 RESTRICTION_LIBS = gateway/smtp/librestriction.a
@@ -31,4 +34,9 @@ check_PROGRAMS += tests/unit/test_restriction
 tests_unit_test_restriction_SOURCES = tests/unit/test_restriction.c
 tests_unit_test_restriction_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_restriction_LDADD = $(RESTRICTION_LIBS) $(CONF_LIBS) $(PROTO_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_restriction_dns
+tests_unit_test_restriction_dns_SOURCES = tests/unit/test_restriction_dns.c
+tests_unit_test_restriction_dns_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_restriction_dns_LDADD = $(RESTRICTION_LIBS) $(CONF_LIBS) $(PROTO_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
 endif

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "gateway/base/str.h"
+#include "gateway/smtp/dnsl.h"
 #include "gateway/smtp/smtpd.h"
 
 #define REPORT_INTERVAL 2000
@@ -64,6 +65,7 @@ static void smtpd_free(struct smtpd *d)
     directory_close(&d->directory);
     tls_context_free(&d->tls);
     restriction_cache_free(&d->lists);
+    dnsl_health_free(&d->dnsl);
     free(d->networks);
     mem_wipe_free(d->line, d->line_size);
     buf_wipe_free(&d->out);
@@ -80,6 +82,7 @@ static int smtpd_open(struct service *service)
     d->conf = service_conf(service);
     TAILQ_INIT(&d->sessions);
     d->lists = restriction_cache_new();
+    d->dnsl = dnsl_health_new();
     d->line_size = (size_t)d->conf->line_length_limit;
     if (d->line_size < AUTH_LINE_MAX)
         d->line_size = AUTH_LINE_MAX;

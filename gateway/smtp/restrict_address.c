@@ -128,6 +128,75 @@ RESTRICTION_FUNCTION(reject_unlisted_recipient)
                     (unsigned)run->conf->unknown_local_recipient_reject_code, "5.1.1");
 }
 
+/* ---- who may send as whom ---- */
+
+/* A sender that a login does not own; permissive: one that nobody owns is everybody's. */
+static enum verdict login_mismatch(struct restriction_run *run, bool permissive)
+{
+    const struct restriction_facts *f = run->facts;
+    bool owns = false;
+
+    if (f->login == NULL || f->sender.given == NULL || f->sender.full[0] == '\0')
+        return VERDICT_DUNNO;
+    switch (run->ops->owner(run->ops_arg, f->sender.full, &owns)) {
+    case ANSWER_FOUND:
+        if (owns)
+            return VERDICT_DUNNO;
+        break;
+    case ANSWER_ABSENT:
+        if (permissive)
+            return VERDICT_DUNNO;
+        break;
+    default:
+        return unknown(run, SUBJECT_SENDER);
+    }
+    return restriction_say(run, 553, "5.7.1",
+                           "<%.200s>: Sender address rejected: not owned by user %.200s",
+                           f->sender.given->text, f->login);
+}
+
+/* A sender with an owner, from a client that has not logged in. */
+static enum verdict login_missing(struct restriction_run *run)
+{
+    const struct restriction_facts *f = run->facts;
+    bool owns;
+
+    if (f->login != NULL || f->sender.given == NULL || f->sender.full[0] == '\0')
+        return VERDICT_DUNNO;
+    switch (run->ops->owner(run->ops_arg, f->sender.full, &owns)) {
+    case ANSWER_FOUND:
+        return restriction_refuse(run, SUBJECT_SENDER, 553, "5.7.1", "not logged in");
+    case ANSWER_ABSENT:
+        return VERDICT_DUNNO;
+    default:
+        return unknown(run, SUBJECT_SENDER);
+    }
+}
+
+RESTRICTION_FUNCTION(reject_sender_login_mismatch)
+{
+    (void)item;
+    return run->facts->login != NULL ? login_mismatch(run, false) : login_missing(run);
+}
+
+RESTRICTION_FUNCTION(reject_authenticated_sender_login_mismatch)
+{
+    (void)item;
+    return login_mismatch(run, false);
+}
+
+RESTRICTION_FUNCTION(reject_known_sender_login_mismatch)
+{
+    (void)item;
+    return login_mismatch(run, true);
+}
+
+RESTRICTION_FUNCTION(reject_unauthenticated_sender_login_mismatch)
+{
+    (void)item;
+    return login_missing(run);
+}
+
 /* ---- DNS ---- */
 
 /* Whether mail can be sent to a domain: an MX, or else an address (RFC 5321 section 5.1). */

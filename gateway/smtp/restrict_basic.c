@@ -24,6 +24,20 @@ RESTRICTION_FUNCTION(defer)
                               "Try again later");
 }
 
+RESTRICTION_FUNCTION(defer_if_permit)
+{
+    (void)item;
+    restriction_refuse(run, SUBJECT_STAGE, 450, "4.7.0", "defer_if_permit requested");
+    return VERDICT_DEFER_IF_PERMIT;
+}
+
+RESTRICTION_FUNCTION(defer_if_reject)
+{
+    (void)item;
+    restriction_refuse(run, SUBJECT_STAGE, 450, "4.7.0", "defer_if_reject requested");
+    return VERDICT_DEFER_IF_REJECT;
+}
+
 RESTRICTION_FUNCTION(permit_mynetworks)
 {
     (void)item;

@@ -82,6 +82,10 @@ static int compile_words(struct restriction_list *list, char **error)
             *error = mem_printf("%s needs an argument", def->name);
             return -1;
         }
+        if (item->arg != NULL && def->valid != NULL && !def->valid(item->arg)) {
+            *error = mem_printf("%s: \"%.64s\" is no argument for it", def->name, item->arg);
+            return -1;
+        }
     }
     if (warn) {
         *error = mem_strdup("warn_if_reject stands before no restriction");
@@ -245,14 +249,14 @@ enum verdict restriction_refuse(struct restriction_run *run, enum restriction_su
                                 unsigned code, const char *status, const char *text)
 {
     const struct restriction_facts *f = run->facts;
-    char client[NETADDR_STRLEN];
+    char client[RESTRICTION_CLIENT_STRLEN];
 
     if (subject == SUBJECT_STAGE)
         subject = stage_subject(restriction_run_stage(run));
     switch (subject) {
     case SUBJECT_CLIENT:
-        return restriction_say(run, code, status, "[%s]: Client host rejected: %s",
-                               netaddr_str(&f->client, client), text);
+        return restriction_say(run, code, status, "%s: Client host rejected: %s",
+                               restriction_client_str(f, client), text);
     case SUBJECT_HELO:
         return restriction_say(run, code, status, "<%.200s>: Helo command rejected: %s",
                                f->helo != NULL ? f->helo : "", text);
@@ -328,7 +332,23 @@ static enum verdict check_item(struct restriction_run *run, const struct restric
         run->deferring = true;
         return VERDICT_DUNNO;
     }
+    if (v == VERDICT_DEFER_IF_REJECT) {
+        if (!run->deferring_rejects)
+            run->deferred_reject = run->result;
+        run->deferring_rejects = true;
+        return VERDICT_DUNNO;
+    }
     return v;
+}
+
+/* The final verdict, a refusal. */
+static void refuse_now(struct restriction_run *run, enum verdict v)
+{
+    if (v == VERDICT_REJECT && run->deferring_rejects) {
+        run->result = run->deferred_reject;
+        v = VERDICT_DEFER;
+    }
+    run->result.verdict = v;
 }
 
 bool restriction_run_go(struct restriction_run *run)
@@ -345,7 +365,7 @@ bool restriction_run_go(struct restriction_run *run)
                 break;
             }
             if (v == VERDICT_REJECT || v == VERDICT_DEFER) {
-                run->result.verdict = v;
+                refuse_now(run, v);
                 return true;
             }
         }

@@ -44,6 +44,7 @@ enum verdict {
     VERDICT_REJECT,
     VERDICT_DEFER,
     VERDICT_DEFER_IF_PERMIT, /* goes on, and what would be permitted in the end is deferred */
+    VERDICT_DEFER_IF_REJECT, /* goes on, and what would be rejected later is deferred */
     VERDICT_WAIT             /* an answer is under way */
 };
 
@@ -54,11 +55,29 @@ struct restriction_address {
     const char *domain;               /* of full, or "" */
 };
 
+/* What DNS says of the client's name, once a restriction has asked. */
+enum client_name_state {
+    CLIENT_NAME_UNASKED,
+    CLIENT_NAME_FOUND,
+    CLIENT_NAME_NONE,
+    CLIENT_NAME_UNKNOWN /* nobody can tell now; asked again in the next transaction */
+};
+
+/* Kept with the session. Names have at most RESTRICTION_NAME_MAX bytes. */
+#define RESTRICTION_NAME_MAX 255
+struct restriction_client {
+    enum client_name_state reverse;  /* the address has a name (PTR) */
+    enum client_name_state verified; /* and the name has the address: it is a name to believe */
+    char *reverse_name, *name;       /* allocated; NULL where there is none */
+};
+void restriction_client_free(struct restriction_client *client);
+
 /* What is known of the session and the transaction. */
 struct restriction_facts {
     const char *id; /* of the session, for the log */
     struct netaddr client;
-    const char *helo; /* NULL before HELO */
+    struct restriction_client *client_name; /* the session's; never NULL */
+    const char *helo;                       /* NULL before HELO */
     const char *login;
     struct restriction_address sender, recipient;
     size_t recipient_count; /* accepted so far */
@@ -67,9 +86,17 @@ struct restriction_facts {
     bool early_input; /* sent more than it was allowed to before a reply */
 };
 
+#define RESTRICTION_DNS_MAX 16
+
+/* An answer, as far as restrictions use it: RESTRICTION_DNS_MAX records. Valid until the next
+ * question. */
 struct restriction_dns {
     enum dns_status status;
-    bool null_mx; /* RFC 7505 */
+    bool null_mx;                    /* RFC 7505 */
+    size_t count;                    /* of what follows */
+    const struct netaddr *addresses; /* A and AAAA */
+    const char *const *names;        /* PTR */
+    const char *text;                /* TXT: the first one, or NULL */
 };
 
 /* What restrictions may ask for; answers of the directory come at once. */
@@ -79,6 +106,8 @@ struct restriction_ops {
     enum answer (*listed)(void *arg, const char *address, bool *disabled);
     /* True with the answer, or false: asked for, and restriction_run_go is to be called again. */
     bool (*dns)(void *arg, const char *name, uint16_t type, struct restriction_dns *out);
+    /* Has a sender address an owner, and is that who has logged in? */
+    enum answer (*owner)(void *arg, const char *address, bool *owns);
 };
 
 /* ---- lists ---- */
@@ -104,6 +133,8 @@ struct restriction_list *restriction_cache_get(struct restriction_cache *cache, 
 
 /* ---- a run ---- */
 
+struct dnsl_health;
+
 #define RESTRICTION_REPLY_MAX 480
 
 struct restriction_result {
@@ -128,11 +159,13 @@ struct restriction_run {
     void *ops_arg;
     struct restriction_result result; /* valid when restriction_run_go returned true */
     bool relay_permitted;             /* a restriction of the relay stage said permit */
+    struct dnsl_health *lists_health; /* the process'; NULL: DNS lists are tested each time */
     /* private */
     struct restriction_step steps[STAGE_COUNT];
     size_t step_count, step, item;
-    bool deferring; /* deferred has the first DEFER_IF_PERMIT */
-    struct restriction_result deferred;
+    bool deferring;         /* deferred has the first DEFER_IF_PERMIT */
+    bool deferring_rejects; /* deferred_reject has the first DEFER_IF_REJECT */
+    struct restriction_result deferred, deferred_reject;
 };
 
 /* Everything passed outlives the run. */

@@ -18,6 +18,8 @@ struct restriction {
     const char *older; /* an earlier spelling, or NULL */
     unsigned flags;
     enum verdict (*check)(struct restriction_run *run, const struct restriction_item *item);
+    /* Whether the argument may stand there; NULL: any word. */
+    bool (*valid)(const char *arg);
 };
 
 struct restriction_item {
@@ -46,7 +48,18 @@ enum restriction_subject {
 };
 enum verdict restriction_refuse(struct restriction_run *run, enum restriction_subject subject,
                                 unsigned code, const char *status, const char *text);
-/* The same with a reply of its own form. */
+/*
+ * What DNS says of the client's name, in facts->client_name: VERDICT_WAIT, else VERDICT_DUNNO. A
+ * client without an address has none.
+ */
+enum verdict restriction_client_name(struct restriction_run *run);
+/* "mx.example.org[192.0.2.1]" as far as it is known, in dst[RESTRICTION_CLIENT_STRLEN]. */
+#define RESTRICTION_CLIENT_STRLEN (RESTRICTION_NAME_MAX + NETADDR_STRLEN + 3)
+const char *restriction_client_str(const struct restriction_facts *f, char *dst);
+/* Whether an argument is a DNS list's domain with an optional "=PATTERN". */
+bool restriction_dnsl_valid(const char *arg);
+
+/* Says no as restriction_refuse does, with a reply of its own form. */
 enum verdict restriction_say(struct restriction_run *run, unsigned code, const char *status,
                              const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
@@ -72,5 +85,22 @@ RESTRICTION_FUNCTION(reject_unlisted_sender);
 RESTRICTION_FUNCTION(reject_unlisted_recipient);
 RESTRICTION_FUNCTION(reject_unknown_sender_domain);
 RESTRICTION_FUNCTION(reject_unknown_recipient_domain);
+RESTRICTION_FUNCTION(defer_if_permit);
+RESTRICTION_FUNCTION(defer_if_reject);
+RESTRICTION_FUNCTION(permit_naked_ip_address);
+RESTRICTION_FUNCTION(reject_unknown_client_hostname);
+RESTRICTION_FUNCTION(reject_unknown_reverse_client_hostname);
+RESTRICTION_FUNCTION(reject_unknown_helo_hostname);
+RESTRICTION_FUNCTION(reject_sender_login_mismatch);
+RESTRICTION_FUNCTION(reject_authenticated_sender_login_mismatch);
+RESTRICTION_FUNCTION(reject_known_sender_login_mismatch);
+RESTRICTION_FUNCTION(reject_unauthenticated_sender_login_mismatch);
+RESTRICTION_FUNCTION(permit_dnswl_client);
+RESTRICTION_FUNCTION(reject_maps_rbl);
+RESTRICTION_FUNCTION(reject_rbl_client);
+RESTRICTION_FUNCTION(reject_rhsbl_client);
+RESTRICTION_FUNCTION(reject_rhsbl_helo);
+RESTRICTION_FUNCTION(reject_rhsbl_recipient);
+RESTRICTION_FUNCTION(reject_rhsbl_sender);
 
 #endif

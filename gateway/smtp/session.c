@@ -94,6 +94,7 @@ static void session_gone(struct session *s)
 
     message_orphan(s);
     session_forget(s);
+    restriction_client_free(&s->client_name);
     smtp_lines_free(&s->lines);
     TAILQ_REMOVE(&d->sessions, s, link);
     free(s);

@@ -53,6 +53,7 @@ struct smtpd {
     struct auth_client *auth;
     struct queue_client *queue;
     struct restriction_cache *lists;
+    struct dnsl_health *dnsl;        /* which DNS lists may be used */
     struct netaddr_prefix *networks; /* mynetworks */
     size_t network_count;
     TAILQ_HEAD(session_list, session) sessions;
@@ -95,6 +96,7 @@ struct session {
     bool last_word; /* AUTH: SCRAM's last challenge is out; an empty answer ends the login */
     unsigned errors, junk, messages;
     char *helo;
+    struct restriction_client client_name;
     struct auth *auth; /* the exchange; after a login, the owner of its identity */
     const struct auth_identity *login;
     struct transaction *tx;
@@ -160,13 +162,17 @@ void command_syntax_error(struct session *s, enum smtp_syntax syntax, const char
 
 /* ---- evaluate.c ---- */
 
-#define DNS_MEMO_MAX 12
+/* Answers kept; one restriction asks for less. */
+#define DNS_MEMO_MAX 64
+/* Questions of one evaluation: more would be a list that no administrator meant. */
+#define DNS_QUESTIONS_MAX 300
 
 struct dns_memo {
     char *name;
     uint16_t type;
     bool known;
     struct restriction_dns answer;
+    void *data; /* what the answer points into */
 };
 
 /* One evaluation at a time; what DNS answered is kept until the transaction ends. */
@@ -181,8 +187,8 @@ struct evaluation {
     void (*done)(struct session *s, struct restriction_result *r);
     uint32_t dns_id;
     struct dns_memo *asked;
-    struct dns_memo memo[DNS_MEMO_MAX];
-    size_t memo_next;
+    struct dns_memo *memo; /* DNS_MEMO_MAX of them, or NULL: nothing was asked yet */
+    size_t memo_next, questions;
 };
 
 /* Makes the session's evaluation ready; whatever the one before left in scratch is gone. */

@@ -46,7 +46,10 @@ void trace_headers(const struct session *s, const char *id, struct buf *out,
     buf_printf(out, "Return-Path: <%s>\r\n", tx->sender.full);
     *return_path_len = (uint32_t)out->len;
     session_peer_literal(s, literal);
-    buf_printf(out, "Received: from %s (%s)\r\n", s->helo != NULL ? s->helo : literal, literal);
+    /* The name only where DNS has it both ways, and only where a restriction had to know it. */
+    const char *name = s->client_name.verified == CLIENT_NAME_FOUND ? s->client_name.name : NULL;
+    buf_printf(out, "Received: from %s (%s%s%s)\r\n", s->helo != NULL ? s->helo : literal,
+               name != NULL ? name : "", name != NULL ? " " : "", literal);
     if (s->tls) {
         stream_tls_info(s->stream, &info);
         buf_printf(out, "\t(using %s with cipher %s (%d bits))\r\n", info.version, info.cipher,

@@ -30,10 +30,11 @@ static bool no_dns(void *arg, const char *name, uint16_t type, struct restrictio
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct restriction_ops ops = {no_answer, not_listed, no_dns};
+    static const struct restriction_ops ops = {no_answer, not_listed, no_dns, not_listed};
     static struct conf *conf;
     struct smtp_address address = {.text = "a@b.example", .domain = "b.example"};
-    struct restriction_facts facts = {.id = "fuzz", .login = NULL};
+    struct restriction_client client = {.name = NULL};
+    struct restriction_facts facts = {.id = "fuzz", .client_name = &client};
     struct restriction_run run;
     char *error = NULL;
 

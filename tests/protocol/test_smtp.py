@@ -21,9 +21,9 @@ MESSAGE = "From: a@example.net\r\nSubject: {0}\r\n\r\n{0}\r\n"
 class Talk:
     """A connection on which every byte is ours."""
 
-    def __init__(self, stack, protocol="smtp", greeting="220"):
+    def __init__(self, stack, protocol="smtp", greeting="220", source="127.0.0.1"):
         self.stack = stack
-        self.sock = socket.create_connection(("127.0.0.1", stack.ports[protocol]), 20)
+        self.sock = socket.create_connection(("127.0.0.1", stack.ports[protocol]), 20, (source, 0))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.file = self.sock.makefile("rb")
         if greeting:

@@ -17,6 +17,7 @@
 static struct world {
     struct conf *conf;
     struct restriction_facts facts;
+    struct restriction_client client;
     struct smtp_address sender, recipient;
     struct {
         const char *name;
@@ -64,7 +65,20 @@ static bool world_dns(void *arg, const char *name, uint16_t type, struct restric
     return true;
 }
 
-static const struct restriction_ops world_ops = {world_domain, world_listed, world_dns};
+/* Everybody owns what begins with their name. */
+static enum answer world_owner(void *arg, const char *address, bool *owns)
+{
+    size_t len = w.facts.login != NULL ? strlen(w.facts.login) : 0;
+
+    (void)arg;
+    *owns = len > 0 && strncmp(address, w.facts.login, len) == 0 && address[len] == '@';
+    if (strncmp(address, "lost@", 5) == 0)
+        return ANSWER_UNKNOWN;
+    return strstr(address, "@ours.example") != NULL ? ANSWER_FOUND : ANSWER_ABSENT;
+}
+
+static const struct restriction_ops world_ops = {world_domain, world_listed, world_dns,
+                                                 world_owner};
 
 static void set_address(struct smtp_address *a, struct restriction_address *f, const char *text)
 {
@@ -82,6 +96,7 @@ static void world(const char *sender, const char *recipient)
     memset(&w, 0, sizeof(w));
     w.conf = conf;
     w.facts.id = "test";
+    w.facts.client_name = &w.client;
     w.facts.helo = "client.example";
     netaddr_parse(&w.facts.client, "192.0.2.1");
     if (sender != NULL)
@@ -344,6 +359,51 @@ static void test_dns(void **state)
     assert_int_equal(code(STAGE_RECIPIENT, "reject_unknown_recipient_domain"), 450);
 }
 
+static void test_login_mismatch(void **state)
+{
+    static const struct {
+        const char *sender, *login;
+        unsigned any, known, unauthenticated, authenticated;
+    } cases[] = {
+        {"alice@ours.example", "alice", 0, 0, 0, 0},
+        {"bob@ours.example", "alice", 553, 553, 0, 553},
+        {"x@b.example", "alice", 553, 0, 0, 553},
+        {"lost@ours.example", "alice", 451, 451, 0, 451},
+        {"", "alice", 0, 0, 0, 0},
+        {"alice@ours.example", NULL, 553, 0, 553, 0},
+        {"x@b.example", NULL, 0, 0, 0, 0},
+        {"lost@ours.example", NULL, 451, 0, 451, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        world(cases[i].sender, "x@ours.example");
+        w.facts.login = cases[i].login;
+        assert_int_equal(code(STAGE_SENDER, "reject_sender_login_mismatch"), cases[i].any);
+        assert_int_equal(code(STAGE_SENDER, "reject_known_sender_login_mismatch"), cases[i].known);
+        assert_int_equal(code(STAGE_SENDER, "reject_unauthenticated_sender_login_mismatch"),
+                         cases[i].unauthenticated);
+        assert_int_equal(code(STAGE_SENDER, "reject_authenticated_sender_login_mismatch"),
+                         cases[i].authenticated);
+    }
+}
+
+static void test_conditional(void **state)
+{
+    (void)state;
+    world("a@b.example", "x@ours.example");
+    assert_int_equal(code(STAGE_SENDER, "defer_if_permit"), 450);
+    assert_int_equal(code(STAGE_SENDER, "defer_if_permit, reject"), 554);
+    assert_int_equal(code(STAGE_SENDER, "defer_if_reject, permit"), 0);
+    assert_int_equal(code(STAGE_SENDER, "defer_if_reject, reject"), 450);
+    assert_int_equal(code(STAGE_SENDER, "defer_if_reject, defer"), 450);
+    assert_int_equal(code(STAGE_HELO, "permit_naked_ip_address, reject"), 554);
+    w.facts.helo = "192.0.2.7";
+    assert_int_equal(code(STAGE_HELO, "permit_naked_ip_address, reject"), 0);
+    w.facts.helo = "[192.0.2.7]";
+    assert_int_equal(code(STAGE_HELO, "permit_naked_ip_address, reject"), 554);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -369,6 +429,8 @@ int main(void)
         cmocka_unit_test(test_destination),
         cmocka_unit_test(test_form_and_existence),
         cmocka_unit_test(test_dns),
+        cmocka_unit_test(test_login_mismatch),
+        cmocka_unit_test(test_conditional),
     };
     return cmocka_run_group_tests_name("restriction", tests, setup, teardown);
 }

@@ -1,0 +1,156 @@
+#!/usr/bin/python3
+"""Restrictions against the whole stack: names of clients, DNS lists, who may send as whom; each both ways."""
+import re
+import tempfile
+import unittest
+
+import harness
+from harness import PASSWORDS, wait_for
+from test_smtp import MESSAGE, Talk, plain
+
+POLICY = "cn=default policy,ou=mail,dc=example,dc=org"
+# 127.0.0.1 is localhost both ways for the resolver; 127.0.0.5 has no name.
+ZONE = """2.0.0.127.bl A 127.0.0.2
+5.0.0.127.bl A 127.0.0.9
+5.0.0.127.bl TXT "ask postmaster@lists.example"
+2.0.0.127.wl A 127.0.0.2
+5.0.0.127.wl A 127.0.3.1
+*.all A 127.0.0.2
+empty TXT "this list has nothing"
+test.names A 127.0.1.2
+bad.example.names A 127.0.1.4
+good A 127.0.0.1
+"""
+
+
+class RestrictionTest(unittest.TestCase):
+    CONF = {"mynetworks": "192.0.2.0/24", "resolver_timeout": "3s", "unknown_hostname_reject_code": "550",
+            "unknown_client_reject_code": "550", "maps_rbl_domains": "empty.lists.example bl.lists.example"}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix="dirigo-restrict-dns-")
+        cls.stack = harness.Stack(cls.CONF, dns=harness.Dns(f"{cls.folder}/dns", "lists.example", ZONE))
+        cls.stack.conf["resolver_stub_zones"] += f" lost.example=127.0.0.1@{harness.free_ports(1)[0]}"
+        try:
+            cls.stack.start()
+        except BaseException:
+            print(cls.stack.dirigod.log()[-6000:])
+            cls.stack.stop()
+            raise
+
+    @classmethod
+    def tearDownClass(cls):
+        problems = cls.stack.stop()
+        if problems:
+            raise AssertionError("\n".join(problems))
+
+    def policy(self, stage, value, before=None):
+        """Sets one list of the global policy; before is what stands there afterwards again."""
+        name = f"dirigoSmtpd{stage}Restrictions"
+
+        def put(text):
+            what = f"replace: {name}\n{name}: {text}\n" if text else f"replace: {name}\n"
+            self.stack.slapd.modify(f"dn: {POLICY}\nchangetype: modify\n{what}")
+        self.addCleanup(put, before)
+        put(value)
+
+    def rcpt(self, source="127.0.0.1", helo="client.example.net", sender="a@example.com",
+             recipient="alice@example.org", login=None):
+        with Talk(self.stack, source=source) as t:
+            if login:
+                t.hello()
+                t.starttls()
+            t.say(f"EHLO {helo}", "250")
+            if login:
+                t.say("AUTH PLAIN " + plain(login, PASSWORDS[login]), "235")
+            t.say(f"MAIL FROM:<{sender}>", "250")
+            t.send(f"RCPT TO:<{recipient}>\r\n")
+            return t.reply()
+
+    def both(self, expect, passes, **refused):
+        """The first is refused as expected, once the policy has come; the other is accepted."""
+        wait_for(expect, lambda: re.match(expect, self.rcpt(**refused)), 8)
+        self.assertRegex(self.rcpt(**passes), "^250")
+
+    # ---- names ----
+
+    def test_client_name(self):
+        for name in ("reject_unknown_client", "reject_unknown_reverse_client_hostname"):
+            self.policy("Client", name)
+            self.both(r"550 5.7.25 unknown\[127.0.0.5\]: Client host rejected: cannot find", {}, source="127.0.0.5")
+        with Talk(self.stack) as t:
+            t.hello()
+            t.say("MAIL FROM:<a@example.com>", "250")
+            t.say("RCPT TO:<alice@example.org>", "250")
+            t.say("DATA", "354")
+            t.send(MESSAGE.format("named-1") + ".\r\n")
+            t.expect("250")
+        self.assertRegex(self.stack.wait_mail("alice", "named-1").decode(),
+                         r"Received: from client.example.net \(localhost \[127.0.0.1\]\)\r\n")
+
+    def test_helo_name(self):
+        self.policy("Helo", "reject_unknown_helo_hostname")
+        self.both("550 5.7.1 <none.lists.example>: Helo command rejected: Host not found",
+                  {"helo": "good.lists.example"}, helo="none.lists.example")
+        self.assertRegex(self.rcpt(helo="x.lost.example"), "^450 4.7.1")
+        self.assertRegex(self.rcpt(helo="[127.0.0.1]"), "^250")
+
+    def test_naked_address(self):
+        self.policy("Helo", "permit_naked_ip_address, reject")
+        self.both("554 5.7.1", {"helo": "192.0.2.1"}, helo="[192.0.2.1]")
+
+    # ---- DNS lists ----
+
+    def test_rbl_client(self):
+        self.policy("Client", "reject_rbl_client bl.lists.example=127.0.0.[2;4..10]")
+        self.both(r"554 5.7.1 Service unavailable; Client host \[127.0.0.5\] blocked using bl.lists.example; "
+                  "ask postmaster@lists.example$", {}, source="127.0.0.5")
+        self.policy("Client", "reject_rbl_client bl.lists.example=127.0.0.2")
+        wait_for("another pattern", lambda: self.rcpt(source="127.0.0.5").startswith("250"), 8)
+
+    def test_maps_rbl(self):
+        self.policy("Client", "reject_maps_rbl")
+        self.both("554 5.7.1 .* using bl.lists.example", {}, source="127.0.0.5")
+
+    def test_broken_lists(self):
+        self.policy("Client", "reject_rbl_client all.lists.example, reject_rbl_client empty.lists.example, "
+                    "reject_rbl_client bl.lost.example, reject_rbl_client bl.lists.example")
+        self.both("554 5.7.1 .* using bl.lists.example", {}, source="127.0.0.5")
+        log = self.stack.dirigod.log()
+        self.assertRegex(log, r'DNS list is not used.* list=all.lists.example .*why="it lists everything"')
+        self.assertRegex(log, r'DNS list is not used.* list=empty.lists.example .*why="it lists nothing"')
+        self.assertRegex(log, r"DNS list cannot be asked.* list=bl.lost.example")
+
+    def test_dnswl(self):
+        self.policy("Client", "permit_dnswl_client wl.lists.example=127.0.[1..3].1, reject")
+        self.both("554 5.7.1", {"source": "127.0.0.5"})
+        self.policy("Client", "permit_dnswl_client wl.lost.example, reject")
+        wait_for("deferred", lambda: self.rcpt().startswith("450 4.7.1"), 8)
+
+    def test_rhsbl(self):
+        self.policy("Sender", "reject_rhsbl_sender names.lists.example")
+        self.both(r"554 5.7.1 .*Sender address \[a@bad.example\] blocked", {}, sender="a@bad.example")
+        self.policy("Sender", "reject_rhsbl_helo names.lists.example=127.0.1.4")
+        self.both(r"554 5.7.1 .*Helo command \[bad.example\] blocked", {}, helo="bad.example")
+
+    # ---- who sends as whom ----
+
+    def test_login_mismatch(self):
+        self.policy("Sender", "reject_sender_login_mismatch")
+        self.both("553 5.7.1 <bob@example.org>: Sender address rejected: not owned by user alice",
+                  {"login": "alice", "sender": "alice.example+x@example.org"}, login="alice",
+                  sender="bob@example.org")
+        self.assertRegex(self.rcpt(sender="alice@example.org"), "^553 5.7.1 .*not logged in")
+        self.assertRegex(self.rcpt(login="alice", sender="postmaster@example.org"), "^250")
+        self.assertRegex(self.rcpt(login="alice", sender="staff@example.org"), "^553")
+        self.assertRegex(self.rcpt(login="alice", sender="x@elsewhere.example"), "^553")
+        self.policy("Sender", "reject_known_sender_login_mismatch")
+        self.both("553 5.7.1", {"login": "alice", "sender": "x@elsewhere.example"}, login="alice",
+                  sender="bob@example.org")
+        self.policy("Sender", "reject_unauthenticated_sender_login_mismatch")
+        self.both("553 5.7.1", {"login": "alice", "sender": "bob@example.org"}, sender="bob@example.org")
+
+
+if __name__ == "__main__":
+    harness.main()
