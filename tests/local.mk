@@ -1,13 +1,16 @@
 EXTRA_DIST += quickstart .ci/run conf/packages.debian \
 	tests/run tests/packages.sh \
 	tests/lint/lint.py \
-	tests/protocol tests/fault \
 	tests/bench/run.py \
-	tests/fuzz/run tests/fuzz/corpus
+	tests/fuzz/run
 
-# EXTRA_DIST takes folders whole: what interpreters leave in them stays behind.
+# Named in EXTRA_DIST, a folder would bring along what a build leaves in it.
 dist-hook:
-	find $(distdir)/tests -name __pycache__ -exec rm -rf {} +
+	for folder in protocol fault; do \
+		mkdir -p $(distdir)/tests/$$folder && \
+		cp -p $(srcdir)/tests/$$folder/*.py $(distdir)/tests/$$folder/ || exit 1; \
+	done
+	cp -pR $(srcdir)/tests/fuzz/corpus $(distdir)/tests/fuzz/
 .PHONY: dist-hook
 
 include tests/fuzz/local.mk

@@ -415,6 +415,8 @@ class Reload(StackTest):
                 with Client(self.stack, "imap") as c:
                     return ok(c.password("alice", PASSWORDS["alice"]))
             wait_for("logins", again)
+            # Who had not logged in yet still can, in the process that accepted.
+            self.assertTrue(ok(idle.password("carol", PASSWORDS["carol"])))
             self.assertTrue(ok(imap.command("NOOP")))
             self.assertTrue(ok(pop3.command("STAT")))
             # Who had not logged in yet still can.

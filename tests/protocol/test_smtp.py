@@ -536,6 +536,11 @@ class TimeoutTest(StackTest):
             self.assertEqual(t.reply(), "closed")
         for t in talks:
             t.__exit__()
+        wait_for("room again", self.greeted, 10)
+
+    def greeted(self):
+        with Talk(self.stack):
+            return True
 
     def test_early_refusal(self):
         with Talk(self.stack) as t:
