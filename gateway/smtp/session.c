@@ -12,6 +12,8 @@
 #define REPLY_LINE_MAX 512
 /* How long the last reply may take to leave. */
 #define LAST_REPLY_MS 10000
+/* Unsent replies after which no more commands are taken: who pipelines has to read, too. */
+#define OUTPUT_MAX ((size_t)64 << 10)
 
 /* ---- replies ---- */
 
@@ -129,6 +131,8 @@ static void on_drained(struct stream *stream, void *arg)
     (void)stream;
     if (s->ending)
         session_free(s);
+    else if (!s->waiting)
+        session_run(s); /* with the input that had to wait for replies to leave */
 }
 
 static void greeting_done(struct session *s, struct restriction_result *r)
@@ -321,7 +325,7 @@ static void take_line(struct session *s, const void *data, size_t len)
 void session_run(struct session *s)
 {
     s->running = true;
-    while (!s->waiting && !s->closing) {
+    while (!s->waiting && !s->closing && s->d->out.len + stream_pending(s->stream) < OUTPUT_MAX) {
         size_t len, used;
         const void *data = stream_peek(s->stream, &len);
         if (len == 0)
