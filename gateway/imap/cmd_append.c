@@ -85,8 +85,9 @@ void imap_append_literal(struct imap *s)
 {
     const struct imap_command *cmd = s->cmd;
     if (!is_message(cmd)) {
-        imap_literal_keep(s->parser);
-        if (cmd->literal.sync)
+        bool sync = cmd->literal.sync;
+        /* A client that is told to go on after a refusal sends what would be read as commands. */
+        if (imap_literal_keep(s->parser) == 0 && sync)
             buf_append_str(&s->reply.text, "+ Go on\r\n");
         return;
     }
