@@ -6,10 +6,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "gateway/base/file.h"
 #include "gateway/base/mem.h"
 
 /* Reader slots: every front end, worker and tool takes one. */
 #define READERS_MAX 512
+/* What LMDB makes of its lock file for so many: a header and a cache line each. */
+#define LOCK_SIZE (256 + READERS_MAX * 64)
 
 struct db {
     MDB_env *env;
@@ -64,16 +67,43 @@ static int open_tables(struct db *db, const struct db_options *options)
     return rc;
 }
 
+/* All write to the map of the lock file, which a full disk must not find full of holes. */
+static int allocate_lock(const char *dir, const struct db_options *options)
+{
+    char *path = mem_printf("%s/lock.mdb", dir);
+    int rc = file_allocate(path, LOCK_SIZE, options->lock_mode) == 0 ? 0 : errno;
+    free(path);
+    return rc;
+}
+
+/* LMDB reads the pages that its header counts from the map, whether the file has them or not. */
+static int check_length(MDB_env *env)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    struct stat st;
+    int fd, rc;
+    if ((rc = mdb_env_info(env, &info)) != 0 || (rc = mdb_env_stat(env, &stat)) != 0 ||
+        (rc = mdb_env_get_fd(env, &fd)) != 0)
+        return rc;
+    if (fstat(fd, &st) < 0)
+        return errno;
+    return (uint64_t)st.st_size / stat.ms_psize > info.me_last_pgno ? 0 : MDB_CORRUPTED;
+}
+
 static int open_env(struct db *db, const char *dir, const struct db_options *options)
 {
     unsigned flags = MDB_NOTLS | (options->write ? MDB_NOSYNC : MDB_RDONLY);
-    int dead, rc = mdb_env_create(&db->env);
+    int dead, rc = options->write ? allocate_lock(dir, options) : 0;
     if (rc != 0)
+        return rc;
+    if ((rc = mdb_env_create(&db->env)) != 0)
         return rc;
     if ((rc = mdb_env_set_maxdbs(db->env, DB_TABLES_MAX)) != 0 ||
         (rc = mdb_env_set_maxreaders(db->env, READERS_MAX)) != 0 ||
         (rc = mdb_env_set_mapsize(db->env, options->map_size)) != 0 ||
-        (rc = mdb_env_open(db->env, dir, flags, options->data_mode)) != 0)
+        (rc = mdb_env_open(db->env, dir, flags, options->data_mode)) != 0 ||
+        (rc = check_length(db->env)) != 0)
         return rc;
     if (options->write && (rc = set_modes(dir, options)) != 0)
         return rc;

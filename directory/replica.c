@@ -17,10 +17,12 @@
 /*
  * Commits are not flushed, so a crash of the machine (not of a process) may leave a torn file. The
  * folder's "boot" file tells: it holds the id of the boot in which the writer runs, or "clean"
- * after a flush at its end. Any other boot's id means that the content cannot be trusted.
+ * after a flush at its end. Any other boot's id means that the content cannot be trusted. Neither
+ * can it where a writer died while it opened the file: LMDB does not survive every damage.
  */
-#define MARK_FILE  "boot"
-#define MARK_CLEAN "clean"
+#define MARK_FILE    "boot"
+#define MARK_CLEAN   "clean"
+#define MARK_OPENING "opening"
 
 /* How often and how far apart a writer asks for the folder while its predecessor ends. */
 #define LOCK_TRIES    50
@@ -111,18 +113,23 @@ struct db *replica_db_open(const char *dir, const struct db_options *options, in
     if (*lock >= 0 && !is_whole(*lock))
         remove_files(dir);
     this_boot(boot);
-    if (*lock < 0 || write_mark(*lock, boot) < 0) {
+    if (*lock < 0 || write_mark(*lock, MARK_OPENING) < 0) {
         *error = mem_printf("%s: cannot be locked and written: %s", dir, strerror(errno));
         return NULL;
     }
     struct db *db = db_open(dir, options, error);
-    if (db != NULL)
-        return db;
-    log_error("cached directory data cannot be opened", LOG_STR("path", dir),
-              LOG_STR("error", *error));
-    free(*error);
-    remove_files(dir);
-    return db_open(dir, options, error);
+    if (db == NULL) {
+        log_error("cached directory data cannot be opened", LOG_STR("path", dir),
+                  LOG_STR("error", *error));
+        free(*error);
+        remove_files(dir);
+        db = db_open(dir, options, error);
+    }
+    if (db != NULL && write_mark(*lock, boot) < 0) {
+        *error = mem_printf("%s: cannot be written: %s", dir, strerror(errno));
+        db_close(&db);
+    }
+    return db;
 }
 
 void replica_db_close(struct db **db, int lock)

@@ -8,10 +8,13 @@
 #include <unistd.h>
 
 #include "gateway/base/clock.h"
+#include "gateway/base/file.h"
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
 
 #define INDEX_VERSION 1
+/* What LMDB makes of its lock file for its usual number of readers. */
+#define INDEX_LOCK_SIZE 8192
 
 /* Values are stored in host order: an index never leaves its host. Keys are big-endian, so that
  * LMDB's byte order is UID order. */
@@ -113,16 +116,41 @@ static int open_databases(struct index *ix)
     return rc;
 }
 
+/* LMDB maps the lock file and writes to the map, which a full disk must not find full of holes. */
+static int allocate_lock(const char *path)
+{
+    char *file = mem_printf("%s/lock.mdb", path);
+    int rc = file_allocate(file, INDEX_LOCK_SIZE, 0600) == 0 ? 0 : errno;
+    free(file);
+    return rc;
+}
+
+/* LMDB reads the pages that its header counts from the map, whether the file has them or not. */
+static int check_length(MDB_env *env)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    struct stat st;
+    int fd, rc;
+    if ((rc = mdb_env_info(env, &info)) != 0 || (rc = mdb_env_stat(env, &stat)) != 0 ||
+        (rc = mdb_env_get_fd(env, &fd)) != 0)
+        return rc;
+    if (fstat(fd, &st) != 0)
+        return errno;
+    return (uint64_t)st.st_size / stat.ms_psize > info.me_last_pgno ? 0 : MDB_CORRUPTED;
+}
+
 static int open_env(struct index *ix, const char *path, size_t map_size)
 {
-    int rc = mdb_env_create(&ix->env);
+    int dead, rc = allocate_lock(path);
     if (rc != 0)
         return rc;
-    int dead;
+    if ((rc = mdb_env_create(&ix->env)) != 0)
+        return rc;
     if ((rc = mdb_env_set_maxdbs(ix->env, 8)) == 0 &&
         (rc = mdb_env_set_mapsize(ix->env, map_size)) == 0 &&
         (rc = mdb_env_open(ix->env, path, MDB_NOTLS | MDB_NOMETASYNC, 0600)) == 0 &&
-        (rc = mdb_reader_check(ix->env, &dead)) == 0)
+        (rc = check_length(ix->env)) == 0 && (rc = mdb_reader_check(ix->env, &dead)) == 0)
         rc = open_databases(ix);
     if (rc != 0) {
         mdb_env_close(ix->env);
