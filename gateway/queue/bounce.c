@@ -47,9 +47,10 @@ const char *bounce_status(const char *reply, char dst[16])
     int class = *s == '4' || *s == '5' ? *s - '0' : 5;
     snprintf(dst, 16, "%d.0.0", class);
     const char *p = read_number(s, 3);
-    if (p == NULL || (*p != ' ' && *p != '-'))
+    if (p == NULL)
         return dst;
-    const char *status = p + 1;
+    /* The relay's own words begin with the status, others' with the reply code. */
+    const char *status = *p == ' ' || *p == '-' ? p + 1 : s;
     if ((*status != '4' && *status != '5') || status[1] != '.' ||
         (p = read_number(status + 2, 3)) == NULL || *p != '.' ||
         (p = read_number(p + 1, 3)) == NULL || (*p != ' ' && *p != '\0'))
@@ -132,8 +133,8 @@ static int put_rcpt_status(const struct envelope_rcpt *rcpt, struct buf *out)
         r |= buf_append_str(out, "\r\n");
     }
     if (rcpt->status != NULL) {
-        r |= buf_append_str(out, rcpt->remote != NULL ? "Diagnostic-Code: smtp; "
-                                                      : "Diagnostic-Code: x-dirigo; ");
+        bool reply = rcpt->remote != NULL && strspn(rcpt->status, "0123456789") == 3;
+        r |= buf_append_str(out, reply ? "Diagnostic-Code: smtp; " : "Diagnostic-Code: x-dirigo; ");
         r |= put_text(out, rcpt->status);
         r |= buf_append_str(out, "\r\n");
     }

@@ -25,8 +25,9 @@ struct bounce_params {
 int bounce_write(const struct bounce_params *p, struct buf *out, size_t *trace, bool *body_8bit);
 
 /*
- * The RFC 3463 status for a reply text such as "550 5.1.1 no such user": the one in it, or
- * class.0.0 after the reply's first digit, or 5.0.0. Into dst, which has room for 16 bytes.
+ * The RFC 3463 status for a reply text such as "550 5.1.1 no such user": the one in it (the
+ * relay's own texts begin with theirs), or class.0.0 after the reply's first digit, or 5.0.0. Into
+ * dst, which has room for 16 bytes.
  */
 const char *bounce_status(const char *reply, char dst[16]);
 

@@ -46,4 +46,8 @@ check_PROGRAMS += tests/unit/test_queue_kill
 tests_unit_test_queue_kill_SOURCES = tests/fault/queue_kill.c
 tests_unit_test_queue_kill_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_queue_kill_LDADD = gateway/queue/libqueue_client.a gateway/store/libstore_names.a $(IPC_LIBS) $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_bounce
+tests_unit_test_bounce_SOURCES = tests/unit/test_bounce.c
+tests_unit_test_bounce_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_bounce_LDADD = gateway/queue/libqueue.a $(BASE_LIBS) $(UNIT_LIBS)
 endif

@@ -222,6 +222,8 @@ void waiting_free_all(struct queue *q);
 
 /* Makes jobs of the pending remote recipients; counts them in w->jobs. */
 void relays_try(struct waiting *w);
+/* Takes back the jobs that no relay has yet. */
+void relays_cancel(struct waiting *w);
 void relays_ready(struct peer *peer, uint32_t slots);
 /* RELAY_DONE: 0, or -1 where it is malformed. */
 int relays_done(struct peer *peer, struct msg *m);

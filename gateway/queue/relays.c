@@ -225,6 +225,21 @@ void relays_try(struct waiting *w)
     relays_dispatch(w->queue);
 }
 
+void relays_cancel(struct waiting *w)
+{
+    struct job *job, *next;
+    LIST_FOREACH_SAFE (job, &w->job_list, by_message, next) {
+        if (job->relay != NULL)
+            continue;
+        TAILQ_REMOVE(&job->destination->jobs, job, link);
+        destination_changed(w->queue, job->destination);
+        for (size_t i = 0; i < job->count; i++)
+            w->envelope->rcpts[job->rcpts[i]].busy = false;
+        job_free(job);
+        w->jobs--;
+    }
+}
+
 /* ---- relays ---- */
 
 void relays_ready(struct peer *peer, uint32_t slots)

@@ -325,6 +325,11 @@ bool waiting_delete(struct waiting *w)
     if (w->state == WAITING_SCHEDULED) {
         schedule_remove(&w->queue->schedule, &w->entry);
         waiting_end_try(w);
+    } else if (w->state == WAITING_TRYING) {
+        /* What a relay is at is waited for: it may be sent by now. */
+        w->jobs++;
+        relays_cancel(w);
+        waiting_job_done(w);
     }
     return true;
 }

@@ -74,4 +74,8 @@ tests_fuzz_fuzz_syncmsg_SOURCES = tests/fuzz/fuzz_syncmsg.c
 tests_fuzz_fuzz_syncmsg_CFLAGS = $(AM_CFLAGS) $(LDAP_CFLAGS)
 tests_fuzz_fuzz_syncmsg_LDADD = directory/libdirectory_write.a $(DIRECTORY_CLIENT_LIBS) $(BASE_LIBS)
 tests_fuzz_fuzz_syncmsg_LDFLAGS = $(FUZZ_LDFLAGS)
+noinst_PROGRAMS += tests/fuzz/fuzz_bounce
+tests_fuzz_fuzz_bounce_SOURCES = tests/fuzz/fuzz_bounce.c
+tests_fuzz_fuzz_bounce_LDADD = gateway/queue/libqueue.a $(BASE_LIBS)
+tests_fuzz_fuzz_bounce_LDFLAGS = $(FUZZ_LDFLAGS)
 endif
