@@ -188,7 +188,9 @@ static void conn_flush(void *arg)
             continue;
         if (n < 0 && errno == EAGAIN)
             break;
-        if (n < 0) {
+        if (n < 0 && errno != EPIPE && errno != ECONNRESET) {
+            c->broken = true;
+        } else if (n < 0) {
             /* The peer is gone. What it said before may be an answer, and is read before its end.
              */
             c->mute = true;
