@@ -73,7 +73,9 @@ enum {
     ENTRY_DOMAIN = 8,    /* a mail domain (dirigoDomain, dNSDomain, domain …) */
     ENTRY_POLICY = 16,   /* dirigoPolicy */
     ENTRY_DISABLED = 32, /* accountStatus and its like say that it may neither log in nor receive */
-    ENTRY_NO_LOGIN = 64  /* it may not log in: disabled, or accountStatus is noaccess */
+    ENTRY_NO_LOGIN = 64, /* it may not log in: disabled, or accountStatus is noaccess */
+    ENTRY_ACCESS = 128,  /* dirigoAccess: an entry of access tables */
+    ENTRY_CLASS = 256    /* dirigoRestrictionClass */
 };
 
 /* Logical attributes; profiles map LDAP names to them. Values are UTF-8 text, in the directory's
@@ -102,6 +104,12 @@ enum entry_attr {
     ATTR_RECIPIENT_RESTRICTIONS,
     ATTR_DATA_RESTRICTIONS,
     ATTR_LANGUAGE,
+    ATTR_END_OF_DATA_RESTRICTIONS,
+    ATTR_ETRN_RESTRICTIONS,
+    ATTR_ACCESS_TABLE,  /* the names of the tables that an access entry is in */
+    ATTR_ACCESS_KEY,    /* addresses, domains, networks */
+    ATTR_ACCESS_ACTION, /* what it says of them */
+    ATTR_RESTRICTIONS,  /* what a restriction class stands for */
     ATTR_COUNT
 };
 

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "directory/access.h"
 #include "directory/address.h"
 #include "directory/dn.h"
 #include "directory/replica.h"
@@ -311,6 +312,16 @@ static void emit_domains(const struct entry *e, const struct key_sink *sink)
     }
 }
 
+static void emit_class_names(const struct entry *e, const struct key_sink *sink)
+{
+    const char *value;
+    for (size_t i = 0; (value = entry_value(e, ATTR_CN, i)) != NULL; i++) {
+        struct index_key key;
+        if (access_class_key(&key, value) == 0)
+            sink->fn(&key, sink->arg);
+    }
+}
+
 static void emit_members(const struct entry *e, const struct key_sink *sink)
 {
     const char *value;
@@ -338,6 +349,10 @@ void entry_index_keys(const struct entry *e, void (*fn)(const struct index_key *
         emit_members(e, &sink);
     if ((kinds & ENTRY_DOMAIN) != 0)
         emit_domains(e, &sink);
+    if ((kinds & ENTRY_ACCESS) != 0)
+        access_index_keys(e, fn, arg);
+    if ((kinds & ENTRY_CLASS) != 0)
+        emit_class_names(e, &sink);
     if ((kinds & ENTRY_GLOBAL) != 0) {
         index_key(&key, INDEX_GLOBAL, NULL, 0);
         fn(&key, arg);

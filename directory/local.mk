@@ -3,6 +3,7 @@ DIRECTORY_CLIENT_LIBS = directory/libdirectory_client.a $(LMDB_LIBS)
 # What every process that looks something up links: the replica's reader, resolution, policies.
 noinst_LIBRARIES += directory/libdirectory_client.a
 directory_libdirectory_client_a_SOURCES = \
+	%D%/access.c %D%/access.h \
 	%D%/address.c %D%/address.h \
 	%D%/client.c %D%/client.h \
 	%D%/connect.c \
@@ -53,6 +54,13 @@ tests_unit_test_replica_SOURCES = tests/unit/test_replica.c tests/unit/directory
 	tests/unit/directory_fixture.h
 tests_unit_test_replica_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_replica_LDADD = directory/libdirectory_write.a $(DIRECTORY_CLIENT_LIBS) \
+	$(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_access
+tests_unit_test_access_SOURCES = tests/unit/test_access.c tests/unit/directory_fixture.c \
+	tests/unit/directory_fixture.h
+tests_unit_test_access_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_access_LDADD = directory/libdirectory_write.a $(DIRECTORY_CLIENT_LIBS) \
 	$(BASE_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_resolve

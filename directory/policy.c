@@ -151,6 +151,10 @@ static const struct conf_list *list_of(const struct conf *conf, enum entry_attr 
         return &conf->smtpd_relay_restrictions;
     case ATTR_RECIPIENT_RESTRICTIONS:
         return &conf->smtpd_recipient_restrictions;
+    case ATTR_END_OF_DATA_RESTRICTIONS:
+        return &conf->smtpd_end_of_data_restrictions;
+    case ATTR_ETRN_RESTRICTIONS:
+        return &conf->smtpd_etrn_restrictions;
     default:
         return &conf->smtpd_data_restrictions;
     }

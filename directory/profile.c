@@ -13,7 +13,9 @@ enum {
     CLASS_DOMAIN = 8,
     CLASS_POLICY = 16,
     CLASS_ALIAS = 32,
-    CLASS_CN_ALIAS = 64 /* cn is the name that it answers to */
+    CLASS_CN_ALIAS = 64, /* cn is the name that it answers to */
+    CLASS_ACCESS = 128,
+    CLASS_RESTRICTIONS = 256
 };
 
 static const struct {
@@ -35,6 +37,8 @@ static const struct {
     {"dirigoGroup", CLASS_GROUP},
     {"dirigoDomain", CLASS_DOMAIN},
     {"dirigoPolicy", CLASS_POLICY},
+    {"dirigoAccess", CLASS_ACCESS},
+    {"dirigoRestrictionClass", CLASS_RESTRICTIONS},
 };
 
 /* How a value is taken. */
@@ -93,6 +97,12 @@ static const struct profile_row {
     {"dirigoSmtpdRelayRestrictions", ATTR_RELAY_RESTRICTIONS, TAKE_VALUE},
     {"dirigoSmtpdRecipientRestrictions", ATTR_RECIPIENT_RESTRICTIONS, TAKE_VALUE},
     {"dirigoSmtpdDataRestrictions", ATTR_DATA_RESTRICTIONS, TAKE_VALUE},
+    {"dirigoSmtpdEndOfDataRestrictions", ATTR_END_OF_DATA_RESTRICTIONS, TAKE_VALUE},
+    {"dirigoSmtpdEtrnRestrictions", ATTR_ETRN_RESTRICTIONS, TAKE_VALUE},
+    {"dirigoAccessTable", ATTR_ACCESS_TABLE, TAKE_VALUE},
+    {"dirigoAccessKey", ATTR_ACCESS_KEY, TAKE_VALUE},
+    {"dirigoAccessAction", ATTR_ACCESS_ACTION, TAKE_VALUE},
+    {"dirigoRestrictions", ATTR_RESTRICTIONS, TAKE_VALUE},
     {"authPassword", ATTR_COUNT, TAKE_SECRET},
 };
 
@@ -240,6 +250,10 @@ static unsigned kinds(const struct profile_entry *p)
         k |= ENTRY_DOMAIN;
     if ((p->classes & CLASS_POLICY) != 0)
         k |= ENTRY_POLICY | (p->global ? ENTRY_GLOBAL : 0);
+    if ((p->classes & CLASS_ACCESS) != 0)
+        k |= ENTRY_ACCESS;
+    if ((p->classes & CLASS_RESTRICTIONS) != 0)
+        k |= ENTRY_CLASS;
     return k == 0 ? 0 : k | p->status;
 }
 

@@ -20,7 +20,7 @@
 #include "directory/db.h"
 #include "gateway/base/buf.h"
 
-#define REPLICA_FORMAT 1
+#define REPLICA_FORMAT 2
 
 enum replica_table {
     TABLE_META,
@@ -52,7 +52,9 @@ enum index_kind {
     INDEX_DN = 'd',      /* dn_normalize */
     INDEX_DOMAIN = 'o',  /* lower case */
     INDEX_MEMBER = 'm',  /* dn_normalize of a member -> the groups that hold it */
-    INDEX_GLOBAL = 'g'   /* no text -> policies that govern everything */
+    INDEX_GLOBAL = 'g',  /* no text -> policies that govern everything */
+    INDEX_CLASS = 'c',   /* names of restriction classes; lower case */
+    INDEX_ACCESS = 'x'   /* table, NUL, and what access.c puts behind it */
 };
 
 struct index_key {
