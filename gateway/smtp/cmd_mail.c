@@ -135,7 +135,7 @@ void command_mail(struct session *s, const char *arg, size_t len)
     if (!take_params(s, s->tx, &args))
         goto fail;
     s->tx->sender_given = args.address;
-    transaction_address(s->d, &s->tx->sender_given, s->tx->arena, &s->tx->sender);
+    evaluator_address(&s->d->evaluator, &s->tx->sender_given, s->tx->arena, &s->tx->sender);
     s->tx->begun = clock_now_ms();
     if (s->d->conf->smtpd_delay_reject || s->flavour->submission)
         session_reply(s, 250, "2.1.0", "Ok");

@@ -20,26 +20,6 @@ static void refuse(struct session *s, const struct restriction_result *r, const 
     session_reply(s, r->code, r->status, "%s", r->text);
 }
 
-static void refuse_as(struct session *s, unsigned code, const char *status, const char *text,
-                      const char *restriction, const struct resolution *res)
-{
-    struct restriction_result r = {
-        .code = code, .restriction = restriction, .dn = res->dn != NULL ? res->dn : "directory"};
-
-    snprintf(r.status, sizeof(r.status), "%c%s", code < 500 ? '4' : '5', status + 1);
-    snprintf(r.text, sizeof(r.text), "<%.300s>: %s", s->eval->facts.recipient.given->text, text);
-    refuse(s, &r, res->reason);
-}
-
-/*
- * Whatever lists say or leave out: mail for others is relayed only for our networks, for who has
- * logged in, and where a restriction of the relay stage permitted it in so many words.
- */
-static bool may_relay(const struct session *s)
-{
-    return s->trusted || s->login != NULL || s->eval->run.relay_permitted;
-}
-
 /* Keeps what the recipient's policy has for DATA. False after a reply. */
 static bool keep_data_list(struct session *s, const char *address)
 {
@@ -48,7 +28,7 @@ static bool keep_data_list(struct session *s, const char *address)
 
     if (s->flavour->submission)
         return true;
-    struct restriction_list *list = evaluate_list(s, STAGE_DATA, address, &dn, &r);
+    struct restriction_list *list = evaluation_list(s->eval, STAGE_DATA, address, &dn, &r);
     if (list == NULL) {
         refuse(s, &r, NULL);
         return false;
@@ -59,30 +39,14 @@ static bool keep_data_list(struct session *s, const char *address)
     return false;
 }
 
-static void accept_recipient(struct session *s, const struct resolution *res)
+static void accept_recipient(struct session *s)
 {
-    const char *address = s->eval->facts.recipient.full;
-    int64_t code = s->d->conf->unknown_local_recipient_reject_code;
+    const struct resolution *res = evaluation_recipient(s->eval);
+    const char *address = s->eval->facts.recipient.full, *reason;
+    struct restriction_result r;
 
-    switch (res->answer) {
-    case ANSWER_FOUND:
-        break;
-    case ANSWER_ABSENT:
-        if (res->disabled)
-            refuse_as(s, (unsigned)code, "5.2.1", "Recipient address rejected: Mailbox disabled",
-                      "reject_unlisted_recipient", res);
-        else
-            refuse_as(s, (unsigned)code, "5.1.1", "Recipient address rejected: User unknown",
-                      "reject_unlisted_recipient", res);
-        return;
-    default:
-        refuse_as(s, 451, "4.4.3", "Recipient address rejected: Temporary lookup failure",
-                  "reject_unlisted_recipient", res);
-        return;
-    }
-    if (!res->local_domain && !may_relay(s)) {
-        refuse_as(s, (unsigned)s->d->conf->relay_domains_reject_code, "5.7.1",
-                  "Relay access denied", "no restriction permits relaying", res);
+    if (!evaluation_accepts(s->eval, &r, &reason)) {
+        refuse(s, &r, reason);
         return;
     }
     if (!keep_data_list(s, address))
@@ -100,29 +64,18 @@ static void rcpt_done(struct session *s, struct restriction_result *r)
         refuse(s, r, NULL);
         return;
     }
-    accept_recipient(s, evaluate_recipient(s));
-}
-
-static unsigned stages(const struct session *s)
-{
-    unsigned all = 1u << STAGE_RELAY;
-
-    if (s->flavour->submission)
-        return all;
-    all |= 1u << STAGE_RECIPIENT;
-    if (s->d->conf->smtpd_delay_reject)
-        all |= 1u << STAGE_CLIENT | 1u << STAGE_HELO | 1u << STAGE_SENDER;
-    return all;
+    accept_recipient(s);
 }
 
 void command_rcpt(struct session *s, const char *arg, size_t len)
 {
-    struct evaluation *e = evaluation_begin(s);
+    struct evaluation *e = evaluate_begin(s);
     struct restriction_address address;
     const char *error;
 
-    enum smtp_syntax syntax = smtp_path_args_parse(arg, len, "TO", e->scratch, &e->args, &error);
-    if (syntax == SMTP_SYNTAX_OK && e->args.address.text[0] == '\0') {
+    enum smtp_syntax syntax =
+        smtp_path_args_parse(arg, len, "TO", e->scratch, &s->rcpt_args, &error);
+    if (syntax == SMTP_SYNTAX_OK && s->rcpt_args.address.text[0] == '\0') {
         syntax = SMTP_SYNTAX_ADDRESS;
         error = "a recipient is needed";
     }
@@ -130,14 +83,15 @@ void command_rcpt(struct session *s, const char *arg, size_t len)
         command_syntax_error(s, syntax, "5.1.3", error);
         return;
     }
-    if (e->args.param_count > 0) {
-        session_reply(s, 555, "5.5.4", "Unsupported parameter %.40s", e->args.params[0].name);
+    if (s->rcpt_args.param_count > 0) {
+        session_reply(s, 555, "5.5.4", "Unsupported parameter %.40s", s->rcpt_args.params[0].name);
         return;
     }
     if (s->tx->recipient_count >= (size_t)s->d->conf->smtpd_recipient_limit) {
         session_reply(s, 452, "4.5.3", "Too many recipients");
         return;
     }
-    transaction_address(s->d, &e->args.address, e->scratch, &address);
-    evaluate(s, stages(s), &address, rcpt_done);
+    evaluator_address(&s->d->evaluator, &s->rcpt_args.address, e->scratch, &address);
+    evaluate(s, evaluator_rcpt_stages(&s->d->evaluator, s->flavour->submission), &address,
+             rcpt_done);
 }

@@ -237,8 +237,8 @@ void command_vrfy(struct session *s, const char *arg, size_t len)
     if (syntax != SMTP_SYNTAX_OK || cursor != arg + len) {
         session_reply(s, 501, "5.1.3", "Malformed address");
     } else {
-        transaction_address(s->d, &given, arena, &address);
-        struct snapshot *snap = snapshot_take(s->d->directory);
+        evaluator_address(&s->d->evaluator, &given, arena, &address);
+        struct snapshot *snap = snapshot_take(s->d->evaluator.directory);
         if (snap != NULL)
             resolve_address(snap, address.full, false, arena, &res);
         if (res.answer == ANSWER_UNKNOWN)

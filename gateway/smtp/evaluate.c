@@ -1,10 +1,12 @@
-/* Between the session and its restriction lists: whose lists hold, what they ask for, waiting. */
+#include "gateway/smtp/evaluate.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "gateway/base/log.h"
 #include "gateway/base/str.h"
-#include "gateway/smtp/smtpd.h"
+#include "gateway/smtp/dnsl.h"
 
 /* What one evaluation and one resolution may use. */
 #define SCRATCH_MAX ((size_t)32 << 20)
@@ -20,18 +22,7 @@ bool result_refuses(const struct restriction_result *r)
     return r->verdict == VERDICT_REJECT || r->verdict == VERDICT_DEFER;
 }
 
-struct evaluation *evaluation_begin(struct session *s)
-{
-    struct evaluation *e = s->eval;
-
-    if (e == NULL) {
-        e = s->eval = mem_zalloc(sizeof(*e));
-        e->scratch = arena_new(SCRATCH_MAX);
-    }
-    restriction_run_end(&e->run);
-    arena_reset(e->scratch);
-    return e;
-}
+/* ---- what evaluations share ---- */
 
 static void memo_clear(struct dns_memo *memo)
 {
@@ -40,15 +31,93 @@ static void memo_clear(struct dns_memo *memo)
     *memo = (struct dns_memo){.name = NULL};
 }
 
-void evaluation_free(struct session *s)
+int evaluator_init(struct evaluator *by, const struct conf *conf, char **error)
 {
-    struct evaluation *e = s->eval;
+    const struct conf_list *list = &conf->mynetworks;
 
+    *by = (struct evaluator){
+        .conf = conf, .lists = restriction_cache_new(), .dnsl = dnsl_health_new()};
+    by->networks = mem_zalloc((list->n + 1) * sizeof(*by->networks));
+    for (size_t i = 0; i < list->n; i++) {
+        if (netaddr_prefix_parse(&by->networks[i], list->v[i]) != 0) {
+            *error = mem_printf("mynetworks: %s is not a network", list->v[i]);
+            evaluator_release(by);
+            return -1;
+        }
+        by->network_count++;
+    }
+    return 0;
+}
+
+void evaluator_release(struct evaluator *by)
+{
+    restriction_cache_free(&by->lists);
+    dnsl_health_free(&by->dnsl);
+    free(by->networks);
+    by->networks = NULL;
+    by->network_count = 0;
+}
+
+bool evaluator_trusts(const struct evaluator *by, const struct netaddr *addr)
+{
+    for (size_t i = 0; i < by->network_count; i++)
+        if (netaddr_prefix_contains(&by->networks[i], addr))
+            return true;
+    return false;
+}
+
+void evaluator_address(const struct evaluator *by, const struct smtp_address *given,
+                       struct arena *arena, struct restriction_address *out)
+{
+    *out =
+        (struct restriction_address){.given = given, .full = given->text, .domain = given->domain};
+    if (given->text[0] == '\0' || given->domain[0] != '\0')
+        return;
+    /* Bounded: an address was parsed into the same arena before. */
+    out->full = arena_printf(arena, "%s@%s", given->text, by->conf->myorigin);
+    if (out->full == NULL)
+        out->full = given->text;
+    else
+        out->domain = out->full + given->local_len + 1;
+}
+
+unsigned evaluator_rcpt_stages(const struct evaluator *by, bool submission)
+{
+    unsigned all = 1u << STAGE_RELAY;
+
+    if (submission)
+        return all;
+    all |= 1u << STAGE_RECIPIENT;
+    if (by->conf->smtpd_delay_reject)
+        all |= 1u << STAGE_CLIENT | 1u << STAGE_HELO | 1u << STAGE_SENDER;
+    return all;
+}
+
+struct evaluation *evaluation_new(const struct evaluator *by, void *owner)
+{
+    struct evaluation *e = mem_zalloc(sizeof(*e));
+
+    e->by = by;
+    e->owner = owner;
+    e->scratch = arena_new(SCRATCH_MAX);
+    return e;
+}
+
+void evaluation_begin(struct evaluation *e)
+{
+    restriction_run_end(&e->run);
+    arena_reset(e->scratch);
+}
+
+void evaluation_free(struct evaluation **ep)
+{
+    struct evaluation *e = *ep;
+
+    *ep = NULL;
     if (e == NULL)
         return;
-    s->eval = NULL;
     if (e->dns_id != 0)
-        dns_cancel(s->d->dns, e->dns_id);
+        dns_cancel(e->by->dns, e->dns_id);
     restriction_run_end(&e->run);
     snapshot_release(&e->snap);
     for (size_t i = 0; e->memo != NULL && i < DNS_MEMO_MAX; i++)
@@ -62,23 +131,22 @@ void evaluation_free(struct session *s)
 
 static enum answer ask_domain(void *arg, const char *domain)
 {
-    struct session *s = arg;
+    struct evaluation *e = arg;
     const struct entry *entry;
 
-    if (s->eval->snap == NULL)
+    if (e->snap == NULL)
         return ANSWER_UNKNOWN;
-    return directory_domain(s->eval->snap, domain, &entry);
+    return directory_domain(e->snap, domain, &entry);
 }
 
-const struct resolution *evaluate_recipient(struct session *s)
+const struct resolution *evaluation_recipient(struct evaluation *e)
 {
-    struct evaluation *e = s->eval;
-
     if (!e->resolved) {
         e->recipient =
             (struct resolution){.answer = ANSWER_UNKNOWN, .reason = "the replica cannot be read"};
         if (e->snap != NULL)
-            resolve_address(e->snap, e->facts.recipient.full, false, e->scratch, &e->recipient);
+            resolve_address(e->snap, e->facts.recipient.full, e->with_steps, e->scratch,
+                            &e->recipient);
         e->resolved = true;
     }
     return &e->recipient;
@@ -86,20 +154,19 @@ const struct resolution *evaluate_recipient(struct session *s)
 
 static enum answer ask_listed(void *arg, const char *address, bool *disabled)
 {
-    struct session *s = arg;
-    struct evaluation *e = s->eval;
+    struct evaluation *e = arg;
     struct resolution other = {.answer = ANSWER_UNKNOWN};
     const struct resolution *res = &other;
 
     if (address == e->facts.recipient.full)
-        res = evaluate_recipient(s);
+        res = evaluation_recipient(e);
     else if (e->snap != NULL)
         resolve_address(e->snap, address, false, e->scratch, &other);
     *disabled = res->disabled;
     return res->answer;
 }
 
-static void go_on(struct session *s);
+static void go_on(struct evaluation *e);
 
 /* Copies of the addresses in an answer. */
 static void keep_addresses(struct dns_memo *memo, const struct dns_answer *answer)
@@ -165,22 +232,20 @@ static void keep_answer(struct dns_memo *memo, const struct dns_answer *answer)
 
 static void dns_answered(const struct dns_answer *answer, void *arg)
 {
-    struct session *s = arg;
-    struct evaluation *e = s->eval;
+    struct evaluation *e = arg;
     struct dns_memo *memo = e->asked;
 
     e->dns_id = 0;
     keep_answer(memo, answer);
     if (answer->status == DNS_UNKNOWN)
-        log_info("DNS cannot tell", LOG_STR("id", s->id), LOG_STR("name", memo->name),
+        log_info("DNS cannot tell", LOG_STR("id", e->facts.id), LOG_STR("name", memo->name),
                  LOG_UINT("type", memo->type), LOG_STR("why", answer->why));
-    go_on(s);
+    go_on(e);
 }
 
 static bool ask_dns(void *arg, const char *name, uint16_t type, struct restriction_dns *out)
 {
-    struct session *s = arg;
-    struct evaluation *e = s->eval;
+    struct evaluation *e = arg;
 
     if (e->memo == NULL)
         e->memo = mem_zalloc(DNS_MEMO_MAX * sizeof(*e->memo));
@@ -200,18 +265,17 @@ static bool ask_dns(void *arg, const char *name, uint16_t type, struct restricti
     memo_clear(memo);
     *memo = (struct dns_memo){.name = mem_strdup(name), .type = type};
     e->asked = memo;
-    e->dns_id = dns_query(s->d->dns, name, type, dns_answered, s);
+    e->dns_id = dns_query(e->by->dns, name, type, dns_answered, e);
     return false;
 }
 
 static enum answer ask_owner(void *arg, const char *address, bool *owns)
 {
-    struct session *s = arg;
+    struct evaluation *e = arg;
 
-    if (s->eval->snap == NULL)
+    if (e->snap == NULL)
         return ANSWER_UNKNOWN;
-    return address_owner(s->eval->snap, address, s->login != NULL ? &s->login->owner : NULL,
-                         s->eval->scratch, owns);
+    return address_owner(e->snap, address, e->login_owner, e->scratch, owns);
 }
 
 static const struct restriction_ops ops = {ask_domain, ask_listed, ask_dns, ask_owner};
@@ -227,14 +291,12 @@ static void set_failure(struct restriction_result *r, const char *status, const 
     snprintf(r->text, sizeof(r->text), "%s", text);
 }
 
-static enum answer find_text(struct session *s, enum restriction_stage stage, const char *recipient,
-                             const char **text, const char **dn)
+static enum answer find_text(struct evaluation *e, enum restriction_stage stage,
+                             const char *recipient, const char **text, const char **dn)
 {
-    struct evaluation *e = s->eval;
-
     *dn = NULL;
-    if (s->flavour->submission) {
-        *text = conf_text(s->d->conf, "submission_relay_restrictions");
+    if (e->submission) {
+        *text = conf_text(e->by->conf, "submission_relay_restrictions");
         return ANSWER_FOUND;
     }
     if (e->snap == NULL)
@@ -242,24 +304,24 @@ static enum answer find_text(struct session *s, enum restriction_stage stage, co
     return policy_restrictions(e->snap, recipient, stage_attrs[stage], e->scratch, text, dn);
 }
 
-struct restriction_list *evaluate_list(struct session *s, enum restriction_stage stage,
-                                       const char *recipient, const char **dn,
-                                       struct restriction_result *r)
+struct restriction_list *evaluation_list(struct evaluation *e, enum restriction_stage stage,
+                                         const char *recipient, const char **dn,
+                                         struct restriction_result *r)
 {
     const char *text = "";
     char *error = NULL;
 
     /* "absent" means that nobody has such a list: an empty one. */
-    enum answer answer = find_text(s, stage, recipient, &text, dn);
+    enum answer answer = find_text(e, stage, recipient, &text, dn);
     /* The run may outlive the snapshot that the name is in. */
     if (*dn != NULL)
-        *dn = arena_strdup(s->eval->scratch, *dn);
+        *dn = arena_strdup(e->scratch, *dn);
     if (answer == ANSWER_UNKNOWN) {
         set_failure(r, "4.4.3", "Temporary lookup failure", restriction_stage_name(stage), *dn);
         return NULL;
     }
     struct restriction_list *list =
-        restriction_cache_get(s->d->lists, text != NULL ? text : "", stage, &error);
+        restriction_cache_get(e->by->lists, text != NULL ? text : "", stage, &error);
     if (list == NULL) {
         log_error("restriction list is wrong", LOG_STR("policy", *dn != NULL ? *dn : "dirigo.conf"),
                   LOG_STR("list", restriction_stage_name(stage)), LOG_STR("error", error));
@@ -271,103 +333,102 @@ struct restriction_list *evaluate_list(struct session *s, enum restriction_stage
 
 /* ---- evaluation ---- */
 
-static void set_facts(struct session *s, const struct restriction_address *recipient)
-{
-    struct restriction_facts *f = &s->eval->facts;
-
-    *f = (struct restriction_facts){
-        .id = s->id,
-        .client = s->peer,
-        .client_name = &s->client_name,
-        .helo = s->helo,
-        .login = s->login != NULL ? s->login->login : NULL,
-        .trusted = s->trusted,
-        .tls = s->tls,
-        .early_input = s->early_input,
-    };
-    if (s->tx != NULL) {
-        f->sender = s->tx->sender;
-        f->recipient_count = s->tx->recipient_count;
-    }
-    if (recipient != NULL)
-        f->recipient = *recipient;
-}
-
-/* The outcome goes to the command, which may still use the snapshot. */
-static void finish(struct session *s, struct restriction_result *r)
-{
-    struct evaluation *e = s->eval;
-    void (*done)(struct session * s, struct restriction_result * r) = e->done;
-
-    e->done = NULL;
-    done(s, r);
-    if (s->eval == NULL) /* the command has ended the transaction */
-        return;
-    s->eval->resolved = false;
-    snapshot_release(&s->eval->snap);
-}
-
 /* Runs until the verdict, or until something is asked for. */
-static void go_on(struct session *s)
+static void go_on(struct evaluation *e)
 {
-    struct evaluation *e = s->eval;
-    bool waited = s->waiting;
-
     if (e->snap == NULL)
-        e->snap = snapshot_take(s->d->directory);
+        e->snap = snapshot_take(e->by->directory);
     if (!restriction_run_go(&e->run)) {
-        e->resolved = false;
-        snapshot_release(&e->snap);
-        session_wait(s, true);
+        evaluation_rest(e);
+        e->wait(e->owner);
         return;
     }
-    s->waiting = false;
-    finish(s, &e->run.result);
-    /* The command may be waiting for something else by now; its replies leave all the same. */
-    if (waited && !s->running)
-        session_run(s);
+    e->done(e->owner, &e->run.result);
 }
 
-void evaluate(struct session *s, unsigned stages, const struct restriction_address *recipient,
-              void (*done)(struct session *s, struct restriction_result *r))
+void evaluation_rest(struct evaluation *e)
 {
-    /* With a recipient the command has begun it, for the address is in scratch. */
-    struct evaluation *e = recipient == NULL ? evaluation_begin(s) : s->eval;
+    e->resolved = false;
+    snapshot_release(&e->snap);
+}
+
+static void init_run(struct evaluation *e)
+{
+    restriction_run_init(&e->run, e->by->conf, &e->facts, &ops, e);
+    e->run.lists_health = e->by->dnsl;
+    e->questions = 0;
+    e->run.trace = e->trace;
+    e->run.trace_arg = e->owner;
+}
+
+void evaluation_run(struct evaluation *e, unsigned stages)
+{
     struct restriction_result failure;
 
-    set_facts(s, recipient);
-    e->done = done;
-    restriction_run_init(&e->run, s->d->conf, &e->facts, &ops, s);
-    e->run.lists_health = s->d->dnsl;
-    e->questions = 0;
-    e->snap = snapshot_take(s->d->directory);
+    init_run(e);
+    e->snap = snapshot_take(e->by->directory);
     for (enum restriction_stage stage = 0; stage < STAGE_COUNT; stage++) {
         const char *dn;
         if (!(stages & 1u << stage))
             continue;
         struct restriction_list *list =
-            evaluate_list(s, stage, recipient != NULL ? recipient->full : NULL, &dn, &failure);
+            evaluation_list(e, stage, e->facts.recipient.full, &dn, &failure);
         if (list == NULL) {
-            finish(s, &failure);
+            e->done(e->owner, &failure);
             return;
         }
         restriction_run_add(&e->run, stage, list, dn);
     }
-    go_on(s);
+    go_on(e);
 }
 
-void evaluate_data(struct session *s, void (*done)(struct session *s, struct restriction_result *r))
+void evaluation_run_lists(struct evaluation *e, const struct restriction_step *steps, size_t n)
 {
-    struct evaluation *e = evaluation_begin(s);
-    struct transaction *tx = s->tx;
+    init_run(e);
+    for (size_t i = 0; i < n; i++)
+        restriction_run_add(&e->run, steps[i].stage, restriction_list_ref(steps[i].list),
+                            steps[i].dn);
+    go_on(e);
+}
 
-    set_facts(s, NULL);
-    e->done = done;
-    restriction_run_init(&e->run, s->d->conf, &e->facts, &ops, s);
-    e->run.lists_health = s->d->dnsl;
-    e->questions = 0;
-    for (size_t i = 0; i < tx->data_list_count; i++)
-        restriction_run_add(&e->run, STAGE_DATA, restriction_list_ref(tx->data_lists[i].list),
-                            tx->data_lists[i].dn);
-    go_on(s);
+/* ---- the last word ---- */
+
+static bool refuse_as(const struct evaluation *e, struct restriction_result *r, int64_t code,
+                      const char *status, const char *text, const char *restriction)
+{
+    *r = (struct restriction_result){
+        .verdict = code < 500 ? VERDICT_DEFER : VERDICT_REJECT,
+        .code = (unsigned)code,
+        .restriction = restriction,
+        .dn = e->recipient.dn != NULL ? e->recipient.dn : "directory",
+    };
+    snprintf(r->status, sizeof(r->status), "%c%s", code < 500 ? '4' : '5', status + 1);
+    snprintf(r->text, sizeof(r->text), "<%.300s>: %s", e->facts.recipient.given->text, text);
+    return false;
+}
+
+bool evaluation_accepts(struct evaluation *e, struct restriction_result *r, const char **reason)
+{
+    const struct resolution *res = evaluation_recipient(e);
+    const struct conf *conf = e->by->conf;
+
+    *reason = res->reason;
+    if (res->answer == ANSWER_ABSENT)
+        return refuse_as(e, r, conf->unknown_local_recipient_reject_code,
+                         res->disabled ? "5.2.1" : "5.1.1",
+                         res->disabled ? "Recipient address rejected: Mailbox disabled"
+                                       : "Recipient address rejected: User unknown",
+                         "reject_unlisted_recipient");
+    if (res->answer != ANSWER_FOUND)
+        return refuse_as(e, r, 451, "4.4.3", "Recipient address rejected: Temporary lookup failure",
+                         "reject_unlisted_recipient");
+    /*
+     * Whatever lists say or leave out: mail for others is relayed only for our networks, for who
+     * has logged in, and where a restriction of the relay stage permitted it in so many words.
+     */
+    if (!res->local_domain && !e->facts.trusted && e->facts.login == NULL &&
+        !e->run.relay_permitted)
+        return refuse_as(e, r, conf->relay_domains_reject_code, "5.7.1", "Relay access denied",
+                         "no restriction permits relaying");
+    return true;
 }

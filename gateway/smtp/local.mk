@@ -11,6 +11,12 @@ gateway_smtp_librestriction_a_SOURCES = \
 	%D%/restriction_table.c
 RESTRICTION_LIBS = gateway/smtp/librestriction.a
 
+# The same with the directory and DNS behind it: for dirigo-smtpd and dirigo explain.
+noinst_LIBRARIES += gateway/smtp/libevaluate.a
+gateway_smtp_libevaluate_a_SOURCES = %D%/evaluate.c %D%/evaluate.h
+EVALUATE_LIBS = gateway/smtp/libevaluate.a $(RESTRICTION_LIBS) $(RESOLVER_CLIENT_LIBS) \
+	$(DIRECTORY_CLIENT_LIBS)
+
 pkglibexec_PROGRAMS += dirigo-smtpd
 dirigo_smtpd_SOURCES = \
 	%D%/cmd_auth.c \
@@ -18,15 +24,15 @@ dirigo_smtpd_SOURCES = \
 	%D%/cmd_mail.c \
 	%D%/cmd_rcpt.c \
 	%D%/command.c \
-	%D%/evaluate.c \
 	%D%/main.c \
 	%D%/message.c \
 	%D%/session.c \
+	%D%/session_evaluate.c \
 	%D%/smtpd.h \
 	%D%/trace.c \
 	%D%/transaction.c
-dirigo_smtpd_LDADD = $(RESTRICTION_LIBS) gateway/queue/libqueue_client.a sasl/libsasl_client.a \
-	$(RESOLVER_CLIENT_LIBS) $(DIRECTORY_CLIENT_LIBS) $(SERVICE_LIBS) gateway/ipc/libipc.a \
+dirigo_smtpd_LDADD = $(EVALUATE_LIBS) gateway/queue/libqueue_client.a sasl/libsasl_client.a \
+	$(SERVICE_LIBS) gateway/ipc/libipc.a \
 	$(PROTO_LIBS) $(TLS_LIBS)
 
 if TESTS_ENABLED

@@ -4,7 +4,6 @@
 #include <time.h>
 
 #include "gateway/base/str.h"
-#include "gateway/smtp/dnsl.h"
 #include "gateway/smtp/smtpd.h"
 
 #define REPORT_INTERVAL 2000
@@ -17,21 +16,6 @@ static const struct flavour flavours[] = {
     {.protocol = "submissions", .submission = true, .tls_first = true},
     {.protocol = "lmtp", .lmtp = true},
 };
-
-static int read_networks(struct smtpd *d)
-{
-    const struct conf_list *list = &d->conf->mynetworks;
-
-    d->networks = mem_zalloc((list->n + 1) * sizeof(*d->networks));
-    for (size_t i = 0; i < list->n; i++) {
-        if (netaddr_prefix_parse(&d->networks[d->network_count], list->v[i]) != 0) {
-            log_error("mynetworks: not a network", LOG_STR("value", list->v[i]));
-            return -1;
-        }
-        d->network_count++;
-    }
-    return 0;
-}
 
 /* The lists of dirigo.conf, while a fault in them can still stop the start. */
 static int check_lists(struct smtpd *d)
@@ -62,11 +46,9 @@ static int check_lists(struct smtpd *d)
 
 static void smtpd_free(struct smtpd *d)
 {
-    directory_close(&d->directory);
+    directory_close(&d->evaluator.directory);
     tls_context_free(&d->tls);
-    restriction_cache_free(&d->lists);
-    dnsl_health_free(&d->dnsl);
-    free(d->networks);
+    evaluator_release(&d->evaluator);
     mem_wipe_free(d->line, d->line_size);
     buf_wipe_free(&d->out);
     free(d);
@@ -81,15 +63,17 @@ static int smtpd_open(struct service *service)
     d->loop = service_loop(service);
     d->conf = service_conf(service);
     TAILQ_INIT(&d->sessions);
-    d->lists = restriction_cache_new();
-    d->dnsl = dnsl_health_new();
     d->line_size = (size_t)d->conf->line_length_limit;
     if (d->line_size < AUTH_LINE_MAX)
         d->line_size = AUTH_LINE_MAX;
     d->line = mem_alloc(++d->line_size);
     buf_init(&d->out, (size_t)4 << 20);
     tzset(); /* /etc/localtime is out of reach later */
-    if (read_networks(d) != 0 || check_lists(d) != 0)
+    if (evaluator_init(&d->evaluator, d->conf, &error) != 0) {
+        log_error("configuration is wrong", LOG_STR("error", error));
+        goto fail;
+    }
+    if (check_lists(d) != 0)
         goto fail;
     d->tls = tls_server_new(d->conf->smtpd_tls_cert_file, d->conf->smtpd_tls_key_file, &error);
     if (d->tls == NULL) {
@@ -97,8 +81,8 @@ static int smtpd_open(struct service *service)
                   LOG_STR("error", error));
         goto fail;
     }
-    d->directory = directory_open(d->conf, &error);
-    if (d->directory == NULL) {
+    d->evaluator.directory = directory_open(d->conf, &error);
+    if (d->evaluator.directory == NULL) {
         log_error("replica cannot be opened", LOG_STR("error", error));
         goto fail;
     }
@@ -126,9 +110,9 @@ static int smtpd_start(struct service *service)
 {
     struct smtpd *d = service_data(service);
 
-    directory_connect(d->directory, d->loop, service_run_path(service, "directory.sock"));
-    d->dns = dns_client_new(d->loop, service_run_path(service, "resolver.sock"),
-                            d->conf->resolver_timeout);
+    directory_connect(d->evaluator.directory, d->loop, service_run_path(service, "directory.sock"));
+    d->evaluator.dns = dns_client_new(d->loop, service_run_path(service, "resolver.sock"),
+                                      d->conf->resolver_timeout);
     d->auth = auth_client_new(d->loop, service_run_path(service, "auth.sock"), d->conf);
     d->queue = queue_client_new(d->loop, service_run_path(service, "queue.sock"));
     d->report = timer_new(d->loop, send_report, d);
@@ -170,7 +154,7 @@ static void smtpd_stop(struct service *service)
     timer_free(&d->report);
     queue_client_free(&d->queue);
     auth_client_free(&d->auth);
-    dns_client_free(&d->dns);
+    dns_client_free(&d->evaluator.dns);
     smtpd_free(d);
 }
 

@@ -310,12 +310,28 @@ static void log_warned(const struct restriction_run *run)
              LOG_UINT("code", run->result.code), LOG_STR("reply", run->result.text));
 }
 
+static void trace(const struct restriction_run *run, const struct restriction_item *item,
+                  const char *dn, enum verdict v)
+{
+    struct restriction_trace t = {.stage = restriction_run_stage(run),
+                                  .restriction = item->def->name,
+                                  .arg = item->arg,
+                                  .dn = dn,
+                                  .verdict = v,
+                                  .warned =
+                                      item->warn && v != VERDICT_DUNNO && v != VERDICT_PERMIT};
+
+    if (run->trace != NULL && v != VERDICT_WAIT)
+        run->trace(run->trace_arg, &t);
+}
+
 /* One restriction; what warn_if_reject and defer_if_permit make of its verdict. */
 static enum verdict check_item(struct restriction_run *run, const struct restriction_item *item,
                                const char *dn)
 {
     enum verdict v = item->def->check(run, item);
 
+    trace(run, item, dn, v);
     if (v == VERDICT_DUNNO || v == VERDICT_WAIT)
         return v;
     run->result.restriction = item->def->name;

@@ -152,7 +152,18 @@ struct restriction_step {
     const char *dn;
 };
 
+/* One restriction that was evaluated, for who explains a verdict. */
+struct restriction_trace {
+    enum restriction_stage stage;
+    const char *restriction, *arg; /* arg: NULL where it takes none */
+    const char *dn;                /* of the policy, or NULL: dirigo.conf */
+    enum verdict verdict;
+    bool warned; /* a refusal that warn_if_reject made a warning */
+};
+
 struct restriction_run {
+    void (*trace)(void *arg, const struct restriction_trace *t); /* or NULL */
+    void *trace_arg;
     const struct conf *conf;
     const struct restriction_facts *facts;
     const struct restriction_ops *ops;

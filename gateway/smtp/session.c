@@ -81,7 +81,7 @@ const char *session_peer_literal(const struct session *s, char *dst)
 void session_forget(struct session *s)
 {
     transaction_end(s);
-    evaluation_free(s);
+    evaluation_free(&s->eval);
     free(s->helo);
     s->helo = NULL;
     s->esmtp = false;
@@ -228,8 +228,7 @@ void session_new(struct smtpd *d, const struct flavour *flavour, int fd, const s
     s->peer = *peer;
     id_new(s->id);
     smtp_lines_init(&s->lines, (size_t)d->conf->line_length_limit);
-    for (size_t i = 0; i < d->network_count && !s->trusted; i++)
-        s->trusted = netaddr_prefix_contains(&d->networks[i], peer);
+    s->trusted = evaluator_trusts(&d->evaluator, peer);
     TAILQ_INSERT_TAIL(&d->sessions, s, link);
     d->connections++;
     log_info("connect", LOG_STR("id", s->id), LOG_STR("peer", netaddr_str(peer, text)),

@@ -7,7 +7,8 @@
  * replies and calls session_resume. While a session waits it reads nothing.
  *
  * MAIL begins a transaction, RCPT adds what it resolves to (transaction.c) after the restrictions
- * have passed it (evaluate.c), DATA opens a message (message.c), whose end commits it to the queue.
+ * have passed it (session_evaluate.c), DATA opens a message (message.c), whose end commits it to
+ * the queue.
  */
 #ifndef DIRIGO_SMTP_SMTPD_H
 #define DIRIGO_SMTP_SMTPD_H
@@ -31,7 +32,7 @@
 #include "gateway/queue/client.h"
 #include "gateway/resolver/client.h"
 #include "gateway/service/service.h"
-#include "gateway/smtp/restriction.h"
+#include "gateway/smtp/evaluate.h"
 #include "sasl/client.h"
 
 /* What tells the services apart. */
@@ -48,14 +49,9 @@ struct smtpd {
     struct loop *loop;
     const struct conf *conf;
     struct tls_context *tls;
-    struct directory *directory;
-    struct dns_client *dns;
     struct auth_client *auth;
     struct queue_client *queue;
-    struct restriction_cache *lists;
-    struct dnsl_health *dnsl;        /* which DNS lists may be used */
-    struct netaddr_prefix *networks; /* mynetworks */
-    size_t network_count;
+    struct evaluator evaluator;
     TAILQ_HEAD(session_list, session) sessions;
     char *line; /* the command at hand: one at a time in the whole process */
     size_t line_size;
@@ -71,7 +67,6 @@ enum session_mode {
 };
 
 struct transaction;
-struct evaluation;
 struct message;
 struct commit;
 
@@ -101,7 +96,9 @@ struct session {
     const struct auth_identity *login;
     struct transaction *tx;
     struct evaluation *eval;
-    struct commit *commit; /* under way; it outlives the session */
+    void (*evaluated)(struct session *s, struct restriction_result *r); /* its outcome's */
+    struct smtp_path_args rcpt_args; /* of the RCPT at hand; strings in eval's scratch */
+    struct commit *commit;           /* under way; it outlives the session */
     char id[ID_STRLEN];
 };
 
@@ -160,58 +157,19 @@ const char *command_mechanisms(const struct session *s);
 void command_syntax_error(struct session *s, enum smtp_syntax syntax, const char *address_status,
                           const char *error);
 
-/* ---- evaluate.c ---- */
+/* ---- session_evaluate.c ---- */
 
-/* Answers kept; one restriction asks for less. */
-#define DNS_MEMO_MAX 64
-/* Questions of one evaluation: more would be a list that no administrator meant. */
-#define DNS_QUESTIONS_MAX 300
-
-struct dns_memo {
-    char *name;
-    uint16_t type;
-    bool known;
-    struct restriction_dns answer;
-    void *data; /* what the answer points into */
-};
-
-/* One evaluation at a time; what DNS answered is kept until the transaction ends. */
-struct evaluation {
-    struct arena *scratch; /* emptied when the next one begins */
-    struct restriction_facts facts;
-    struct restriction_run run;
-    struct snapshot *snap;      /* only while one is on the stack; NULL where the replica is away */
-    struct smtp_path_args args; /* of the RCPT at hand */
-    struct resolution recipient; /* what that resolves to, if resolved; valid as long as snap */
-    bool resolved;
-    void (*done)(struct session *s, struct restriction_result *r);
-    uint32_t dns_id;
-    struct dns_memo *asked;
-    struct dns_memo *memo; /* DNS_MEMO_MAX of them, or NULL: nothing was asked yet */
-    size_t memo_next, questions;
-};
-
-/* Makes the session's evaluation ready; whatever the one before left in scratch is gone. */
-struct evaluation *evaluation_begin(struct session *s);
-/* Ends the session's evaluation, if any, with what it was waiting for. */
-void evaluation_free(struct session *s);
+/* The session's evaluation, made ready; whatever the one before left in scratch is gone. */
+struct evaluation *evaluate_begin(struct session *s);
 /*
  * Evaluates the lists of the stages (bits 1 << STAGE_*) that govern recipient, or that hold where
  * there is none yet (NULL). done is called once, with the snapshot taken: at once, or after a wait.
  */
 void evaluate(struct session *s, unsigned stages, const struct restriction_address *recipient,
               void (*done)(struct session *s, struct restriction_result *r));
-/* What the recipient at hand resolves to; done() may ask, for the snapshot is there. */
-const struct resolution *evaluate_recipient(struct session *s);
-/* The list at STAGE_DATA for recipient, with a reference; NULL (result set) where it fails. */
-struct restriction_list *evaluate_list(struct session *s, enum restriction_stage stage,
-                                       const char *recipient, const char **dn,
-                                       struct restriction_result *r);
 /* Evaluates the lists that the transaction's recipients have at DATA. */
 void evaluate_data(struct session *s,
                    void (*done)(struct session *s, struct restriction_result *r));
-/* Whether the verdict is a refusal, for good or for now. */
-bool result_refuses(const struct restriction_result *r);
 
 /* ---- transaction.c ---- */
 
@@ -251,9 +209,6 @@ struct transaction {
 struct transaction *transaction_new(void);
 /* Ends the transaction, with its message and its evaluation. Nothing where there is none. */
 void transaction_end(struct session *s);
-/* Fills in an address as restrictions see it; strings live in arena. */
-void transaction_address(const struct smtpd *d, const struct smtp_address *given,
-                         struct arena *arena, struct restriction_address *out);
 /* Adds a recipient and what it resolved to; -1 where the transaction would get too large. */
 int transaction_add(struct session *s, const char *address, const struct resolution *res);
 /* Remembers a list for DATA (the reference is taken over); -1 where there are too many. */

@@ -45,22 +45,7 @@ void transaction_end(struct session *s)
         restriction_list_unref(&tx->data_lists[i].list);
     arena_free(&tx->arena);
     free(tx);
-    evaluation_free(s);
-}
-
-void transaction_address(const struct smtpd *d, const struct smtp_address *given,
-                         struct arena *arena, struct restriction_address *out)
-{
-    *out =
-        (struct restriction_address){.given = given, .full = given->text, .domain = given->domain};
-    if (given->text[0] == '\0' || given->domain[0] != '\0')
-        return;
-    /* Bounded: an address was parsed into the same arena before. */
-    out->full = arena_printf(arena, "%s@%s", given->text, d->conf->myorigin);
-    if (out->full == NULL)
-        out->full = given->text;
-    else
-        out->domain = out->full + given->local_len + 1;
+    evaluation_free(&s->eval);
 }
 
 static int add_target(struct transaction *tx, const struct delivery *d, const char *original)
