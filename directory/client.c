@@ -1,5 +1,6 @@
 #include "directory/client.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,8 @@ struct directory {
     struct directory_link *link; /* NULL: the replica alone decides */
     struct snapshot snapshot;
     bool taken;
+    void (*trace)(void *arg, const char *by, const struct entry *e);
+    void *trace_arg;
     bool borrowed; /* db is somebody else's */
 };
 
@@ -64,6 +67,31 @@ void directory_close(struct directory **d)
         db_close(&(*d)->db);
     free(*d);
     *d = NULL;
+}
+
+void directory_trace(struct directory *d,
+                     void (*fn)(void *arg, const char *by, const struct entry *e), void *arg)
+{
+    d->trace = fn;
+    d->trace_arg = arg;
+}
+
+static void trace(const struct directory *d, const struct index_key *key, const struct entry *e)
+{
+    static const struct {
+        enum index_kind kind;
+        const char *name;
+    } kinds[] = {{INDEX_ADDRESS, "address"}, {INDEX_NAME, "name"},
+                 {INDEX_DN, "DN"},           {INDEX_DOMAIN, "domain"},
+                 {INDEX_MEMBER, "member"},   {INDEX_GLOBAL, "global policy"}};
+    char by[DB_KEY_MAX + 32];
+    if (d->trace == NULL)
+        return;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (key->data[0] == (char)kinds[i].kind)
+            snprintf(by, sizeof by, "%s%s%.*s", kinds[i].name, key->len > 1 ? " " : "",
+                     (int)key->len - 1, key->data + 1);
+    d->trace(d->trace_arg, by, e);
 }
 
 static int read_state(struct directory *d, struct replica_state *state)
@@ -192,8 +220,10 @@ int snapshot_find(struct snapshot *snap, const struct index_key *key, unsigned m
     for (; rc == DB_OK && n < 2; rc = db_dup_next(db, TABLE_INDEX, &uuid)) {
         if (fetch(snap, uuid, &out[n]) != DB_OK)
             return -1;
-        if ((entry_kinds(out[n]) & mask) != 0)
-            n++;
+        if ((entry_kinds(out[n]) & mask) == 0)
+            continue;
+        trace(snap->directory, key, out[n]);
+        n++;
     }
     return rc == DB_FAIL ? -1 : n;
 }
@@ -219,7 +249,10 @@ static enum answer answer(const struct snapshot *snap, int n, bool fresh)
 
 enum answer entry_by_uuid(struct snapshot *snap, const struct uuid *uuid, const struct entry **out)
 {
+    const struct directory *d = snap->directory;
     enum db_result rc = fetch(snap, uuid, out);
+    if (rc == DB_OK && d->trace != NULL)
+        d->trace(d->trace_arg, "entryUUID", *out);
     return answer(snap, rc == DB_OK ? 1 : rc == DB_NONE ? 0 : -1, snap->fresh_for_lookup);
 }
 

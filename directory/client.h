@@ -64,6 +64,15 @@ bool snapshot_in_sync(const struct snapshot *snap);
 bool snapshot_fresh_for_lookup(const struct snapshot *snap);
 bool snapshot_fresh_for_login(const struct snapshot *snap);
 
+/*
+ * Tells fn of each entry that a lookup finds, and what it was looked up by ("address
+ * alice@example.org"), until the next call; NULL ends it. For who explains an answer. The entry is
+ * valid as long as the snapshot, the text inside fn.
+ */
+struct entry;
+void directory_trace(struct directory *d,
+                     void (*fn)(void *arg, const char *by, const struct entry *e), void *arg);
+
 /* What an entry is, by its object classes; several may hold. */
 enum {
     ENTRY_USER = 1, /* has a mailbox here or at its mailHost, may log in */
@@ -113,7 +122,9 @@ enum entry_attr {
     ATTR_COUNT
 };
 
-struct entry;
+/* "mail", "mailHost": a logical attribute's name, for people. */
+const char *entry_attr_name(enum entry_attr attr);
+
 /* Looks an entry up; *out is valid until the snapshot is released. */
 enum answer entry_by_uuid(struct snapshot *snap, const struct uuid *uuid, const struct entry **out);
 enum answer entry_by_dn(struct snapshot *snap, const char *dn, const struct entry **out);

@@ -88,6 +88,35 @@ unsigned entry_kinds(const struct entry *e)
     return get32(e, OFF_KINDS) & 0xffff;
 }
 
+const char *entry_attr_name(enum entry_attr attr)
+{
+    static const char *const names[ATTR_COUNT] = {
+        [ATTR_MAIL] = "mail",
+        [ATTR_MAIL_ALTERNATE] = "mailAlternateAddress",
+        [ATTR_UID] = "uid",
+        [ATTR_CN] = "cn",
+        [ATTR_ROUTING_ADDRESS] = "mailRoutingAddress",
+        [ATTR_MAIL_HOST] = "mailHost",
+        [ATTR_MEMBER] = "member",
+        [ATTR_MEMBER_ADDRESS] = "rfc822MailMember",
+        [ATTR_DELIVERY_MODE] = "deliveryMode",
+        [ATTR_ACCOUNT_STATUS] = "accountStatus",
+        [ATTR_QUOTA] = "quota",
+        [ATTR_DOMAIN] = "domain",
+        [ATTR_DOMAIN_TARGET] = "domainTarget",
+        [ATTR_CATCHALL] = "catchAll",
+        [ATTR_POLICY] = "policy",
+        [ATTR_CLIENT_RESTRICTIONS] = "smtpdClientRestrictions",
+        [ATTR_HELO_RESTRICTIONS] = "smtpdHeloRestrictions",
+        [ATTR_SENDER_RESTRICTIONS] = "smtpdSenderRestrictions",
+        [ATTR_RELAY_RESTRICTIONS] = "smtpdRelayRestrictions",
+        [ATTR_RECIPIENT_RESTRICTIONS] = "smtpdRecipientRestrictions",
+        [ATTR_DATA_RESTRICTIONS] = "smtpdDataRestrictions",
+        [ATTR_LANGUAGE] = "preferredLanguage",
+    };
+    return names[attr] != NULL ? names[attr] : "attribute";
+}
+
 /* Which values belong to an attribute: their number, and the number of the first. */
 static size_t find_row(const struct entry *e, enum entry_attr attr, uint32_t *first)
 {

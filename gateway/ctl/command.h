@@ -43,6 +43,7 @@ struct command {
 
 extern const struct command command_config;
 extern const struct command command_dns;
+extern const struct command command_explain;
 extern const struct command command_help;
 extern const struct command command_lookup;
 extern const struct command command_queue;

@@ -1,14 +1,16 @@
 bin_PROGRAMS += dirigo
 dirigo_SOURCES = \
+	%D%/answer.c %D%/answer.h \
 	%D%/command.h \
 	%D%/config.c \
 	%D%/control.c \
 	%D%/dns.c \
+	%D%/explain.c %D%/explain.h %D%/explain_ask.c \
 	%D%/help.c \
 	%D%/json.c \
 	%D%/lookup.c \
 	%D%/main.c \
 	%D%/queue.c
 dirigo_CPPFLAGS = $(AM_CPPFLAGS) -DDIRIGO_VERSION='"$(PACKAGE_VERSION)"'
-dirigo_LDADD = $(DIRECTORY_CLIENT_LIBS) $(RESOLVER_CLIENT_LIBS) $(CONF_LIBS) $(IPC_LIBS) $(TLS_LIBS)
+dirigo_LDADD = $(EVALUATE_LIBS) $(CONF_LIBS) $(IPC_LIBS) $(TLS_LIBS)
 dist_man_MANS += %D%/dirigo.1
