@@ -5,6 +5,7 @@ gateway_proto_libproto_a_SOURCES = \
 	%D%/mime.c %D%/mime.h \
 	%D%/mime_value.c %D%/mime_value.h \
 	%D%/imap_arg.c %D%/imap_parser.c %D%/imap_parser.h \
+	%D%/ldif.c %D%/ldif.h \
 	%D%/pop3_parser.c %D%/pop3_parser.h \
 	%D%/smtp_address.c %D%/smtp_address.h \
 	%D%/smtp_command.c %D%/smtp_command.h \
@@ -42,6 +43,11 @@ check_PROGRAMS += tests/unit/test_pop3_parser
 tests_unit_test_pop3_parser_SOURCES = tests/unit/test_pop3_parser.c
 tests_unit_test_pop3_parser_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_pop3_parser_LDADD = $(PROTO_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_ldif
+tests_unit_test_ldif_SOURCES = tests/unit/test_ldif.c
+tests_unit_test_ldif_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_ldif_LDADD = $(PROTO_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_mime
 tests_unit_test_mime_SOURCES = tests/unit/test_mime.c
