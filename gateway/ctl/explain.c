@@ -10,9 +10,13 @@
 #include "gateway/ctl/command.h"
 
 static const char *const verdicts[] = {
-    [VERDICT_DUNNO] = "goes on", [VERDICT_PERMIT] = "permit",
-    [VERDICT_REJECT] = "reject", [VERDICT_DEFER] = "defer",
-    [VERDICT_WAIT] = "waits",    [VERDICT_DEFER_IF_PERMIT] = "defer if permitted",
+    [VERDICT_DUNNO] = "goes on",
+    [VERDICT_PERMIT] = "permit",
+    [VERDICT_REJECT] = "reject",
+    [VERDICT_DEFER] = "defer",
+    [VERDICT_WAIT] = "waits",
+    [VERDICT_DEFER_IF_PERMIT] = "defer if permitted",
+    [VERDICT_DEFER_IF_REJECT] = "defer if rejected",
 };
 
 /* ---- text ---- */

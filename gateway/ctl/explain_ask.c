@@ -25,6 +25,8 @@ struct asking {
     bool finished, looping;
     struct restriction_list *data_list;
     const char *data_dn;
+    struct restriction_client client_name;
+    struct uuid owner; /* of the login */
 };
 
 static const char *keep(struct asking *x, const char *text)
@@ -269,6 +271,10 @@ static void check_login(struct asking *x)
         r.dn = entry_dn(entry);
         refused(x, &r, "login", "the account may not log in");
     }
+    if (answer == ANSWER_FOUND) {
+        x->owner = *entry_uuid(entry);
+        x->e->login_owner = &x->owner;
+    }
     snapshot_release(&snap);
 }
 
@@ -325,6 +331,7 @@ int explain_ask(struct evaluator *by, struct loop *loop, const struct explain_qu
     x.e->submission = q->submission;
     x.e->facts = (struct restriction_facts){.id = "explain",
                                             .client = q->client,
+                                            .client_name = &x.client_name,
                                             .helo = q->helo,
                                             .login = q->login,
                                             .trusted = evaluator_trusts(by, &q->client),
@@ -340,6 +347,7 @@ int explain_ask(struct evaluator *by, struct loop *loop, const struct explain_qu
     }
     restriction_list_unref(&x.data_list);
     evaluation_free(&x.e);
+    restriction_client_free(&x.client_name);
     if (rc != 0)
         explain_answer_free(out);
     return rc;
