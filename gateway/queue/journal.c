@@ -8,16 +8,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gateway/base/log.h"
 #include "gateway/base/mem.h"
 #include "gateway/base/str.h"
 
-#define JOURNAL_BLOCK      4096u
-#define JOURNAL_DATA       ((uint64_t)8192) /* records start here */
-#define JOURNAL_SLOT       512
-#define JOURNAL_VERSION    1
-#define JOURNAL_BATCH      ((size_t)1 << 20) /* written out when a batch has grown this far */
-#define JOURNAL_BATCH_KEEP ((size_t)4 << 20) /* memory kept between batches */
-#define JOURNAL_READ       ((size_t)1 << 20)
+#define JOURNAL_BLOCK       4096u
+#define JOURNAL_DATA        ((uint64_t)8192) /* records start here */
+#define JOURNAL_SLOT        512
+#define JOURNAL_VERSION     1
+#define JOURNAL_BATCH       ((size_t)1 << 20) /* written out when a batch has grown this far */
+#define JOURNAL_BATCH_KEEP  ((size_t)4 << 20) /* memory kept between batches */
+#define JOURNAL_READ        ((size_t)1 << 20)
+#define JOURNAL_RESUME_SUMS 4 /* times its size that a damaged half is summed up at most */
 
 static const char journal_magic[8] = {'D', 'G', 'J', 'R', 'N', 'L', '0', '1'};
 static const char *const journal_name[JOURNAL_HALVES] = {"journal.a", "journal.b"};
@@ -237,6 +239,7 @@ struct scan {
     unsigned char *data; /* a window of the file, from offset start */
     size_t len, cap;
     uint64_t start;
+    uint64_t summed; /* bytes that were read as candidates for a record */
     int (*fn)(const struct journal_record *r, void *arg);
     void *arg;
 };
@@ -277,6 +280,7 @@ static int scan_record(struct scan *s, uint64_t at, struct journal_record *r, ui
         int64_t n = journal_record_parse(&h->key, s->data + (at - s->start),
                                          s->len - (size_t)(at - s->start),
                                          (size_t)(h->size - JOURNAL_DATA), r, &need);
+        s->summed += need;
         if (n < 0)
             return 0;
         if (n > 0) {
@@ -285,6 +289,32 @@ static int scan_record(struct scan *s, uint64_t at, struct journal_record *r, ui
             *size = (uint64_t)n;
             return 1;
         }
+    }
+    return 0;
+}
+
+/*
+ * No record at *at that continues what came before: either the end, or damage in the middle with
+ * promised records behind it. Batches start with blocks, so the rest is looked through by blocks;
+ * how much of it may be summed up is bounded, for payloads can be made to look like many headers.
+ */
+static int scan_resume(struct scan *s, uint64_t *at, struct journal_record *r, uint64_t *size)
+{
+    struct half *h = &s->j->half[s->half];
+    uint64_t from = *at, bound = s->summed + JOURNAL_RESUME_SUMS * h->size;
+
+    for (*at = (from / JOURNAL_BLOCK + 1) * JOURNAL_BLOCK;
+         *at + JOURNAL_RECORD_HEADER <= h->size && s->summed < bound; *at += JOURNAL_BLOCK) {
+        int found = scan_record(s, *at, r, size);
+        if (found < 0)
+            return -1;
+        if (found == 0 || r->sequence < s->j->next_sequence)
+            continue;
+        log_error("journal is damaged: what follows is used, the records between are lost",
+                  LOG_STR("file", journal_name[s->half]), LOG_UINT("offset", from),
+                  LOG_UINT("until", *at), LOG_UINT("next", s->j->next_sequence),
+                  LOG_UINT("found", r->sequence));
+        return 1;
     }
     return 0;
 }
@@ -303,11 +333,11 @@ static int scan_half(struct scan *s)
             at = (at + JOURNAL_BLOCK - 1) & ~(uint64_t)(JOURNAL_BLOCK - 1);
             found = scan_record(s, at, &r, &size);
         }
-        if (found < 0)
-            return -1;
-        if (found == 0 || (h->records > 0 && r.sequence != s->j->next_sequence) ||
-            r.sequence < s->j->next_sequence)
-            return 0;
+        if (found == 0 || (found > 0 && ((h->records > 0 && r.sequence != s->j->next_sequence) ||
+                                         r.sequence < s->j->next_sequence)))
+            found = scan_resume(s, &at, &r, &size);
+        if (found <= 0)
+            return found;
         s->j->next_sequence = r.sequence + 1;
         h->records++;
         at += size;

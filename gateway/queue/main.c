@@ -21,6 +21,7 @@
 #include "gateway/queue/replay.h"
 
 #define MAIN_LOCK_MS   50
+#define MAIN_LOCK_LONG 100 /* times MAIN_LOCK_MS after which waiting is worth a line */
 #define MAIN_REPORT_MS 5000
 
 /* What a worker finds at the start; the loop takes it over. */
@@ -156,6 +157,8 @@ static void start_try(void *arg)
     if (flock(q->lock_fd, LOCK_EX | LOCK_NB) < 0) {
         if (errno != EWOULDBLOCK && errno != EINTR)
             log_fatal("the queue's lock", LOG_ERRNO(errno));
+        if (++q->lock_tries % MAIN_LOCK_LONG == 0)
+            log_warning("another dirigo-queue has mail_directory; waiting until it ends");
         timer_set(q->start_timer, MAIN_LOCK_MS);
         return;
     }

@@ -126,6 +126,7 @@ struct queue {
     const struct conf *conf;
     struct spool spool;
     int lock_fd;
+    unsigned lock_tries;
     struct timer *start_timer, *report_timer;
     struct journal *journal;
     struct group *group;

@@ -166,6 +166,41 @@ static void test_torn_tail(void **state)
     assert_string_equal(s.text, "one,");
 }
 
+static int see_gaps(const struct journal_record *r, void *arg)
+{
+    struct seen *s = arg;
+    assert_true(r->sequence > s->last);
+    s->last = r->sequence - 1;
+    return see(r, s);
+}
+
+/* A batch in the middle that cannot be read takes none of those behind it along. */
+static void test_damage_in_the_middle(void **state)
+{
+    struct seen s = {0};
+    static const char *const words[] = {"one", "two", "three", "four", "five"};
+    struct journal *j = reopen(*state, HALF);
+    journal_activate(j, 0);
+    for (size_t i = 0; i < 5; i++) {
+        put(j, words[i]);
+        assert_int_equal(journal_sync(j), 0);
+    }
+    journal_close(&j);
+    damage(*state, "journal.a", 8192 + 4096 + 33, "v", 1);
+    damage(*state, "journal.a", 8192 + 3 * 4096, "v", 1);
+    j = reopen(*state, HALF);
+    assert_int_equal(journal_replay(j, see_gaps, &s), 0);
+    assert_string_equal(s.text, "one,three,five,");
+    journal_close(&j);
+    /* The first one, too. */
+    memset(&s, 0, sizeof(s));
+    damage(*state, "journal.a", 8192, "v", 1);
+    j = reopen(*state, HALF);
+    assert_int_equal(journal_replay(j, see_gaps, &s), 0);
+    assert_string_equal(s.text, "three,five,");
+    journal_close(&j);
+}
+
 static void test_halves_in_turn(void **state)
 {
     struct seen s;
@@ -298,6 +333,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_batches_survive, setup, teardown),
         cmocka_unit_test_setup_teardown(test_torn_tail, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_damage_in_the_middle, setup, teardown),
         cmocka_unit_test_setup_teardown(test_halves_in_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stale_records, setup, teardown),
