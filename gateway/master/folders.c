@@ -1,4 +1,5 @@
 /* Users, folders and the pid file: what needs root before anything runs. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -90,6 +91,35 @@ static int folder_make_parents(const char *path, struct buf *errors)
     return rc;
 }
 
+/*
+ * A folder that was there before is given a mode and an owner only where nobody else uses it: else
+ * mail_directory = /var/mail, or run_directory = /tmp, would take it from the whole machine.
+ */
+static bool folder_is_shared(int fd, const struct stat *st, const struct owners *owners,
+                             const struct owner *owner)
+{
+    if (!owners->root && st->st_uid != geteuid())
+        return false; /* nothing of it can be changed anyhow */
+    if ((st->st_mode & S_ISVTX) != 0)
+        return true;
+    if (st->st_uid == owner->uid)
+        return false;
+    if ((st->st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        return true;
+    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+    bool empty = true;
+    if (dir == NULL) {
+        if (copy >= 0)
+            close(copy);
+        return true;
+    }
+    for (struct dirent *d; empty && (d = readdir(dir)) != NULL;)
+        empty = strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0;
+    closedir(dir);
+    return !empty;
+}
+
 int folder_make(const char *path, mode_t mode, const struct owners *owners,
                 const struct owner *owner, struct buf *errors)
 {
@@ -97,12 +127,18 @@ int folder_make(const char *path, mode_t mode, const struct owners *owners,
     int rc = -1;
     if (folder_make_parents(path, errors) < 0)
         return -1;
-    if (mkdir(path, mode) < 0 && errno != EEXIST)
+    bool made = mkdir(path, mode) == 0;
+    if (!made && errno != EEXIST)
         return folder_fault(path, "cannot be made", errors);
     /* By descriptor, so that nobody exchanges the folder for a link between the steps. */
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0)
         folder_fault(path, "is not a usable folder", errors);
+    else if (!made && folder_is_shared(fd, &st, owners, owner))
+        buf_printf(errors,
+                   "%s: is not Dirigo's alone: others own it or may write to it; choose a folder "
+                   "of its own, or give it to the user with id %u\n",
+                   path, (unsigned)owner->uid);
     else if (owners->root && (st.st_uid != owner->uid || st.st_gid != owner->gid) &&
              fchown(fd, owner->uid, owner->gid) < 0)
         folder_fault(path, "cannot be given to its user", errors);
