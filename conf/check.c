@@ -201,9 +201,75 @@ static void check_zones(struct check *c, const char *name, const struct conf_lis
     }
 }
 
+/* Letters, digits, hyphens and dots, as names of hosts and domains have; underscores are met, too.
+ */
+static bool is_host_name(const char *s, size_t len)
+{
+    if (len == 0 || len > 255 || s[0] == '.' || s[0] == '-' || s[len - 1] == '.')
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (!(s[i] >= '0' && s[i] <= '9') &&
+            !(str_lower_char(s[i]) >= 'a' && str_lower_char(s[i]) <= 'z') && s[i] != '-' &&
+            s[i] != '_' && (s[i] != '.' || s[i + 1] == '.'))
+            return false;
+    return true;
+}
+
+static void check_names(struct check *c)
+{
+    const struct conf *conf = c->conf;
+    const char *const hosts[][2] = {
+        {"myhostname", conf->myhostname},
+        {"mydomain", conf->mydomain},
+        {"myorigin", conf->myorigin},
+        {"smtp_helo_name", conf->smtp_helo_name},
+    };
+    for (size_t i = 0; i < sizeof(hosts) / sizeof(*hosts); i++) {
+        /* An address literal is what a host without a name greets with. */
+        if (i == 3 && hosts[i][1][0] == '[')
+            continue;
+        if (!is_host_name(hosts[i][1], strlen(hosts[i][1])))
+            check_fault(c, hosts[i][0], "\"%s\" is no host name; write one such as mx.example.org",
+                        hosts[i][1]);
+    }
+    if (*conf->search_base != '\0' && strchr(conf->search_base, '=') == NULL)
+        check_fault(c, "search_base", "\"%s\" is no DN; write one such as dc=example,dc=org",
+                    conf->search_base);
+    if (strpbrk(conf->recipient_delimiter, "@ \t\"<>,") != NULL)
+        check_fault(c, "recipient_delimiter",
+                    "\"%s\" has a character that addresses use themselves; write + or -",
+                    conf->recipient_delimiter);
+}
+
+/* HOST or [HOST], then an optional :PORT. */
+static void check_relayhost(struct check *c)
+{
+    const char *s = c->conf->relayhost;
+    bool literal = *s == '[', good;
+    uint64_t port = 25;
+    struct netaddr addr;
+    if (*s == '\0')
+        return;
+    s += literal;
+    size_t len = strcspn(s, literal ? "]" : ":");
+    const char *rest = s + len + (literal && s[len] == ']');
+    char *host = mem_strndup(s, len);
+    good = is_host_name(host, len) || (literal && netaddr_parse(&addr, host) == 0);
+    good = good && (!literal || s[len] == ']');
+    if (*rest != '\0')
+        good = good && *rest == ':' && str_uint(rest + 1, strlen(rest + 1), 65535, &port) == 0 &&
+               port > 0;
+    if (!good)
+        check_fault(c, "relayhost", "\"%s\" is no host; write HOST, [HOST] or [HOST]:PORT",
+                    c->conf->relayhost);
+    free(host);
+}
+
 static void check_rest(struct check *c)
 {
     const struct conf *conf = c->conf;
+    check_names(c);
+    check_relayhost(c);
     check_words(c, "auth_mechanisms", &conf->auth_mechanisms,
                 "plain login scram-sha-1 scram-sha-256 scram-sha-512");
     if (!str_istarts(conf->smtpd_banner, conf->myhostname))

@@ -80,6 +80,8 @@ const struct conf_param *conf_params(size_t *n);
 const char *conf_text(const struct conf *conf, const char *name);
 /* Where it came from: "default", "command line", "FILE:LINE", or in a process "dirigod". */
 const char *conf_origin(const struct conf *conf, const char *name);
+/* The file a configuration was read from, for messages about what is not set in it. */
+const char *conf_file(const struct conf *conf);
 
 /* Appends the ldapi URI of the embedded directory: the default of server_host with
  * embedded_directory. */

@@ -38,9 +38,6 @@ int conf_value_parse(struct conf *conf, const struct conf_desc *desc, const char
 int conf_value_bool(bool *field, const char *text, struct buf *why);
 void conf_value_free(struct conf *conf, const struct conf_desc *desc);
 
-/* The file a configuration was read from, for messages about what is not set in it. */
-const char *conf_file(const struct conf *conf);
-
 /* The parameter whose name is nearest to a mistyped one, or NULL. */
 const char *conf_nearest(const char *name);
 

@@ -86,11 +86,17 @@ static int socket_bind_tcp(struct binding *b, const struct kind *kind, const cha
     if (fd < 0 && optional && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
         return 0;
     if (fd < 0) {
-        buf_printf(b->errors, "port_%s: port %u on %s cannot be bound: %s; %s\n", protocol,
-                   addr->port, netaddr_str(addr, text), strerror(errno),
-                   errno == EACCES       ? "start as root, or choose a port above 1023"
-                   : errno == EADDRINUSE ? "stop what listens there, or choose another port"
-                                         : "see inet_interfaces and inet_protocols");
+        const char *remedy = errno == EACCES ? "start as root, or choose a port above 1023"
+                             : errno == EADDRINUSE
+                                 ? "stop what listens there, or choose another port"
+                                 : "see inet_interfaces and inet_protocols";
+        const char *why = strerror(errno);
+        char *name = mem_printf("port_%s", protocol);
+        const char *origin = conf_origin(b->conf, name);
+        buf_printf(b->errors, "%s: %s: port %u on %s cannot be bound: %s; %s\n",
+                   strcmp(origin, "default") == 0 ? conf_file(b->conf) : origin, name, addr->port,
+                   netaddr_str(addr, text), why, remedy);
+        free(name);
         return -1;
     }
     s = socket_add(b, kind, protocol);

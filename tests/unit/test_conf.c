@@ -267,7 +267,9 @@ static void test_check(void **state)
     struct conf *conf = load("protocols = smtp fax\nport_imap = 25\nmynetworks = 10.0.0.1/8\n"
                              "ssl_cert = /nonexistent/c.pem\nsmtpd_banner = hello\n"
                              "resolver_stub_zones = example.org=127.0.0.1@53 bad\n"
-                             "resolver_trust_anchor_file =\n",
+                             "resolver_trust_anchor_file =\n"
+                             "myhostname = a host\nrecipient_delimiter = @\n"
+                             "relayhost = [mail.example.org\n",
                              NULL, NULL);
     assert_non_null(conf);
     assert_int_equal(conf_check(conf, &b), -1);
@@ -279,6 +281,9 @@ static void test_check(void **state)
         ":4: ssl_cert: /nonexistent/c.pem cannot be read: No such file or directory; give the PEM",
         ":5: smtpd_banner: does not begin with",
         "resolver_stub_zones: \"bad\" is no zone",
+        ":8: myhostname: \"a host\" is no host name",
+        ":9: recipient_delimiter: \"@\" has a character that addresses use",
+        ":10: relayhost: \"[mail.example.org\" is no host",
     };
     for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++) {
         if (strstr(buf_str(&b), faults[i]) == NULL)
