@@ -9,6 +9,7 @@
 #include "gateway/base/mem.h"
 #include "gateway/ctl/command.h"
 #include "gateway/event/tls.h"
+#include "gateway/smtp/restriction.h"
 
 #define CONFIG_SECRET_TEXT "(secret)"
 
@@ -103,13 +104,30 @@ static void config_check_tls(const struct conf *conf, struct buf *errors)
                           conf->smtpd_tls_key_file, errors);
 }
 
-/* What dirigod checks before it starts; as root the answer is the same as dirigod's. */
+struct config_faults {
+    const struct conf *conf;
+    struct buf *errors;
+};
+
+static void config_list_fault(const char *parameter, const char *text, void *arg)
+{
+    struct config_faults *f = arg;
+    buf_printf(f->errors, "%s: %s: %s; dirigo-smtpd(8) names them\n",
+               conf_origin(f->conf, parameter), parameter, text);
+}
+
+/* What dirigod and its processes check before they start; as root the answer is the same as
+ * dirigod's. */
 static int config_check(const struct command_context *ctx)
 {
     struct buf errors = {0};
     struct conf *conf = conf_load(ctx->conf_path, ctx->overrides, &errors);
-    if (conf != NULL && conf_check(conf, &errors) == 0)
-        config_check_tls(conf, &errors);
+    if (conf != NULL) {
+        struct config_faults faults = {conf, &errors};
+        if (conf_check(conf, &errors) == 0)
+            config_check_tls(conf, &errors);
+        (void)restriction_check_conf(conf, config_list_fault, &faults);
+    }
     int rc = errors.len == 0 ? COMMAND_OK : COMMAND_FAILED;
     if (ctx->json) {
         const char *text = buf_str(&errors);

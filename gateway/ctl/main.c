@@ -95,11 +95,14 @@ int main(int argc, char **argv)
     struct command_context ctx = {.conf_path = DIRIGO_SYSCONFDIR "/dirigo/dirigo.conf"};
     const char **overrides = mem_zalloc(((size_t)argc + 1) * sizeof(*overrides));
     const struct command *command = NULL;
+    char help[] = "help";
     size_t n = 0;
     int option, rc = COMMAND_USAGE;
 
     log_open("dirigo", LOG_TARGET_STDERR, LOG_LEVEL_WARNING);
     ctx.json = main_take_json(&argc, argv);
+    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+        argv[1] = help;
     while ((option = getopt(argc, argv, "+c:o:V")) != -1) {
         if (option == 'c') {
             ctx.conf_path = optarg;

@@ -140,10 +140,24 @@ void process_set_generation(struct process *p, struct generation *generation)
 
 /* ---- the control channel ---- */
 
+/* It cannot start, and says why; a parameter is told with the place that has set it. */
+static void process_failed(struct process *p, const char *parameter, const char *text)
+{
+    const char *origin = parameter == NULL ? NULL : conf_origin(p->generation->conf, parameter);
+    if (origin != NULL && strcmp(origin, "default") == 0)
+        origin = conf_file(p->generation->conf);
+    log_error("process cannot start", LOG_STR("process", p->kind->name), LOG_STR("at", origin),
+              LOG_STR("parameter", parameter), LOG_STR("why", text));
+    free(p->why);
+    p->why =
+        parameter == NULL ? mem_strdup(text) : mem_printf("%s: %s: %s", origin, parameter, text);
+    p->failed = true;
+}
+
 static int process_message(struct msg *m, void *arg)
 {
     struct process *p = arg;
-    const char *text;
+    const char *parameter, *text;
     switch (msg_type(m)) {
     case SERVICE_MSG_READY:
         if (msg_end(m) < 0)
@@ -160,13 +174,11 @@ static int process_message(struct msg *m, void *arg)
         p->report = mem_strdup(text);
         return 0;
     case SERVICE_MSG_FAILED:
+        parameter = msg_get_str(m);
         text = msg_get_str(m);
         if (msg_end(m) < 0 || text == NULL)
             return -1;
-        log_error("process cannot start", LOG_STR("process", p->kind->name), LOG_STR("why", text));
-        free(p->why);
-        p->why = mem_strdup(text);
-        p->failed = true;
+        process_failed(p, parameter, text);
         return 0;
     default:
         return -1;

@@ -18,7 +18,8 @@ enum {
     /* process to dirigod */
     SERVICE_MSG_READY,  /* - */
     SERVICE_MSG_REPORT, /* u32 open sessions, str counters */
-    SERVICE_MSG_FAILED  /* str why: it cannot start and a restart will not help */
+    SERVICE_MSG_FAILED  /* str parameter at fault or null, str why with the remedy: it cannot start
+                           and a restart will not help */
 };
 
 #endif

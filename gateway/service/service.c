@@ -49,6 +49,7 @@ struct service {
     unsigned index, count;
     bool root, chrooted;
     bool has_ticket_key;
+    char *fault_parameter, *fault_text;
     uint8_t ticket_key[TICKET_KEY_LEN];
     bool draining; /* no new work */
     bool stopping; /* idle sessions end; or the end itself */
@@ -368,11 +369,28 @@ static void service_give_up(void *arg)
     loop_stop(arg);
 }
 
+void service_fault(struct service *s, const char *parameter, const char *text)
+{
+    if (s->fault_text != NULL)
+        return;
+    s->fault_parameter = mem_strdup(parameter);
+    s->fault_text = mem_strdup(text);
+}
+
+void service_fault_pair(struct service *s, const char *parameter, const char *error)
+{
+    char *text =
+        mem_printf("%s; give the certificate chain and the private key that belongs to it", error);
+    service_fault(s, parameter, text);
+    free(text);
+}
+
 /* Tells dirigod that there is no point in trying again, and lets the message leave. */
 static void service_failed(struct service *s, const char *why)
 {
     struct msg *m = msg_new(SERVICE_MSG_FAILED);
-    msg_put_str(m, why);
+    msg_put_str(m, s->fault_parameter);
+    msg_put_str(m, s->fault_text != NULL ? s->fault_text : why);
     ipc_pair_send(s->control, &m);
     struct timer *timer = timer_new(s->loop, service_give_up, s->loop);
     timer_set(timer, 100);
@@ -427,6 +445,8 @@ static void service_free(struct service *s)
         loop_free(&s->loop);
     conf_free(&s->conf);
     free(s->report);
+    free(s->fault_parameter);
+    free(s->fault_text);
     explicit_bzero(s->ticket_key, sizeof(s->ticket_key));
     free(s);
 }

@@ -81,6 +81,13 @@ int service_take_ipc_listener(struct service *s);
 bool service_session_begin(struct service *s);
 void service_session_end(struct service *s);
 /* Draining: no new work is taken. Stopping: dirigod stops too, so that idle sessions should end. */
+/*
+ * From open: the value of a parameter is what stops the start. text says what is wrong and what
+ * would be right; dirigod adds the file and the line. The first fault is the one that is told.
+ */
+void service_fault(struct service *s, const char *parameter, const char *text);
+/* The same for a certificate that cannot be used with its key; error is the TLS library's. */
+void service_fault_pair(struct service *s, const char *parameter, const char *error);
 bool service_draining(const struct service *s);
 bool service_stopping(const struct service *s);
 /* A line for `dirigo status`, sent to dirigod: counters as key=value text. */

@@ -25,7 +25,7 @@ int login_service_open(struct service *s, const struct login_protocol *protocol)
     ls->protocol = protocol;
     ls->tls = tls_server_new(conf->ssl_cert, conf->ssl_key, &error);
     if (ls->tls == NULL) {
-        log_error("ssl_cert and ssl_key cannot be used", LOG_STR("error", error));
+        service_fault_pair(s, "ssl_cert", error);
         free(error);
         return -1;
     }

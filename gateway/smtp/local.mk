@@ -6,6 +6,7 @@ gateway_smtp_librestriction_a_SOURCES = \
 	%D%/restrict_address.c \
 	%D%/restrict_basic.c \
 	%D%/restrict_client.c \
+	%D%/restrict_conf.c \
 	%D%/restrict_dnsl.c \
 	%D%/restriction.c %D%/restriction.h %D%/restriction_impl.h \
 	%D%/restriction_table.c

@@ -17,31 +17,12 @@ static const struct flavour flavours[] = {
     {.protocol = "lmtp", .lmtp = true},
 };
 
-/* The lists of dirigo.conf, while a fault in them can still stop the start. */
-static int check_lists(struct smtpd *d)
+static void list_fault(const char *parameter, const char *text, void *arg)
 {
-    static const char *const names[] = {"smtpd_client_restrictions",    "smtpd_helo_restrictions",
-                                        "smtpd_sender_restrictions",    "smtpd_relay_restrictions",
-                                        "smtpd_recipient_restrictions", "smtpd_data_restrictions",
-                                        "submission_relay_restrictions"};
-    static const enum restriction_stage stages[] = {STAGE_CLIENT, STAGE_HELO,      STAGE_SENDER,
-                                                    STAGE_RELAY,  STAGE_RECIPIENT, STAGE_DATA,
-                                                    STAGE_RELAY};
-    int rc = 0;
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        char *error = NULL;
-        struct restriction_list *list =
-            restriction_compile(conf_text(d->conf, names[i]), stages[i], &error);
-        if (list == NULL) {
-            log_error("restriction list is wrong", LOG_STR("parameter", names[i]),
-                      LOG_STR("error", error));
-            rc = -1;
-        }
-        restriction_list_unref(&list);
-        free(error);
-    }
-    return rc;
+    struct smtpd *d = arg;
+    char *remedy = mem_printf("%s; dirigo-smtpd(8) names them", text);
+    service_fault(d->service, parameter, remedy);
+    free(remedy);
 }
 
 static void smtpd_free(struct smtpd *d)
@@ -73,12 +54,15 @@ static int smtpd_open(struct service *service)
         log_error("configuration is wrong", LOG_STR("error", error));
         goto fail;
     }
-    if (check_lists(d) != 0)
+    if (restriction_check_conf(d->conf, list_fault, d) != 0)
         goto fail;
     d->tls = tls_server_new(d->conf->smtpd_tls_cert_file, d->conf->smtpd_tls_key_file, &error);
     if (d->tls == NULL) {
-        log_error("certificate cannot be used", LOG_STR("file", d->conf->smtpd_tls_cert_file),
-                  LOG_STR("error", error));
+        service_fault_pair(service,
+                           strcmp(d->conf->smtpd_tls_cert_file, d->conf->ssl_cert) == 0
+                               ? "ssl_cert"
+                               : "smtpd_tls_cert_file",
+                           error);
         goto fail;
     }
     d->evaluator.directory = directory_open(d->conf, &error);

@@ -119,6 +119,10 @@ struct restriction_list;
 /* Compiles text, with one reference; NULL with an allocated text in error. */
 struct restriction_list *restriction_compile(const char *text, enum restriction_stage stage,
                                              char **error);
+/* Compiles every list that dirigo.conf has and tells fault of each that is wrong; 0 or -1. */
+int restriction_check_conf(const struct conf *conf,
+                           void (*fault)(const char *parameter, const char *text, void *arg),
+                           void *arg);
 struct restriction_list *restriction_list_ref(struct restriction_list *list);
 void restriction_list_unref(struct restriction_list **list);
 size_t restriction_list_len(const struct restriction_list *list);

@@ -59,6 +59,24 @@ class FaultsTest(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("give the certificate chain and the private key that belongs to it", done.stderr)
 
+    def test_wrong_restriction_list(self):
+        wrong = "smtpd_recipient_restrictions=reject_unlisted_recipient, reject_everybody"
+        done = run(f"{BUILD}/dirigo", "-c", self.stack.conf_path, "-o", wrong, "config", "check", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("command line: smtpd_recipient_restrictions: unknown restriction \"reject_everybody\"; ", done.stderr)
+
+    def test_folder_that_others_use_is_left_alone(self):
+        shared = f"{self.stack.folder}/shared"
+        os.mkdir(shared)
+        os.chmod(shared, 0o1777)
+        self.assertIn(f"{shared}: is not Dirigo's alone", self.refused(f"mail_directory={shared}"))
+        self.assertEqual(os.stat(shared).st_mode & 0o7777, 0o1777)
+        self.assertEqual(os.stat(shared).st_uid, os.geteuid())
+
+    def test_help(self):
+        for option in ("--help", "-h", "help"):
+            self.assertIn("dirigo lookup address", run(f"{BUILD}/dirigo", option).stdout)
+
     def test_missing_program(self):
         self.assertIn("/nonexistent/dirigo-queue cannot be executed", self.refused("daemon_directory=/nonexistent"))
 
@@ -194,7 +212,7 @@ class RunningTest(StackTest):
         try:
             for line, fault in (("smtpd_timeout = soon\n", "smtpd_timeout: is not a time"),
                                 ("mail_directory = /tmp/elsewhere\n", "cannot change while dirigod runs"),
-                                ("ssl_key = %s\n" % self.stack.cert, "it cannot open what it needs")):
+                                ("ssl_key = %s\n" % self.stack.cert, "give the certificate chain and the private key")):
                 with open(self.stack.conf_path, "w", encoding="utf-8") as f:
                     f.write(good + line)
                 done = run(f"{BUILD}/dirigo", "-c", self.stack.conf_path, "-o", "smtpd_timeout=5m", "reload",
