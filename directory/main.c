@@ -105,6 +105,13 @@ static void on_sync_changed(bool in_sync, void *arg)
         serve_sync_state(p->serve, in_sync);
 }
 
+static void on_commit(void *arg)
+{
+    struct process *p = arg;
+    if (p->serve != NULL)
+        serve_replica_changed(p->serve);
+}
+
 static int open_stores(struct process *p, const struct conf *conf)
 {
     char *error = NULL;
@@ -155,6 +162,7 @@ static int process_start(struct service *s)
     }
     p->env.workers = worker_pool_new(p->env.loop, LOOKUP_THREADS);
     p->sync = sync_new(&p->env, p->replica, p->secrets, on_sync_changed, p);
+    sync_on_commit(p->sync, on_commit);
     p->pool = bindpool_new(&p->env);
     p->serve = serve_new(s, p->replica, p->sync, p->pool);
     return 0;

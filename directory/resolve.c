@@ -344,7 +344,8 @@ static void expand(struct walk *w, const struct entry *e, const struct address *
                    const char *detail, unsigned depth, const struct frame *up)
 {
     char text[ADDRESS_STRLEN];
-    const char *shown = w->with_steps ? address_format(a, text) : "";
+    /* A group that is a member of another has no address on this way. */
+    const char *shown = w->with_steps && a->local[0] != '\0' ? address_format(a, text) : "";
     unsigned kinds = entry_kinds(e);
     bool self;
     if (depth > (unsigned)w->conf->alias_depth_limit) {

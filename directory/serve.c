@@ -192,6 +192,11 @@ void serve_sync_state(struct serve *s, bool in_sync)
     report(s, in_sync);
 }
 
+void serve_replica_changed(struct serve *s)
+{
+    report(s, replica_state(s->replica)->in_sync != 0);
+}
+
 struct serve *serve_new(struct service *service, struct replica *replica, struct sync *sync,
                         struct bindpool *pool)
 {

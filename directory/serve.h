@@ -15,5 +15,7 @@ struct serve *serve_new(struct service *service, struct replica *replica, struct
 void serve_free(struct serve **s);
 /* Tells every front end. */
 void serve_sync_state(struct serve *s, bool in_sync);
+/* The replica has changed: what `dirigo status` shows of it does, too. */
+void serve_replica_changed(struct serve *s);
 
 #endif

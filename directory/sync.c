@@ -340,6 +340,11 @@ static void on_heartbeat(void *arg)
     write_state(s);
 }
 
+void sync_on_commit(struct sync *s, void (*fn)(void *arg))
+{
+    s->committed = fn;
+}
+
 struct sync *sync_new(struct ldap_env *env, struct replica *replica, struct secrets_store *secrets,
                       void (*changed)(bool in_sync, void *arg), void *arg)
 {

@@ -20,6 +20,8 @@ struct sync;
 /* All outlive the sync. changed(in_sync) is called at each change of state, never from sync_new. */
 struct sync *sync_new(struct ldap_env *env, struct replica *replica, struct secrets_store *secrets,
                       void (*changed)(bool in_sync, void *arg), void *arg);
+/* fn(arg of sync_new) is called after each transaction that changed the replica. */
+void sync_on_commit(struct sync *s, void (*fn)(void *arg));
 /* Writes into the replica that it is not in sync any more. */
 void sync_free(struct sync **s);
 /* "connecting", "refresh", "sweep", "persist", "waiting". */

@@ -39,8 +39,11 @@ int sync_commit(struct sync *s)
     s->open = false;
     if (secrets_store_commit(s->secrets) < 0)
         replica_abort(s->replica);
-    else if (replica_commit(s->replica) == 0)
+    else if (replica_commit(s->replica) == 0) {
+        if (s->committed != NULL)
+            s->committed(s->arg);
         return 0;
+    }
     s->disk_failed = true;
     sync_fail(s, replica_error(s->replica));
     return -1;

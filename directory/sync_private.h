@@ -20,6 +20,7 @@ struct sync {
     struct replica *replica;
     struct secrets_store *secrets;
     void (*changed)(bool in_sync, void *arg);
+    void (*committed)(void *arg); /* NULL: nobody wants to know */
     void *arg;
 
     struct ldapconn *conn;

@@ -30,7 +30,7 @@ PUBLIC = {
     "gateway/session": {"handoff.h", "login.h"},
     "gateway/store": {"names.h", "session.h", "mailbox.h", "owner.h", "view.h", "message.h"},
     "gateway/master": {"protocol.h"},
-    "gateway/smtp": {"restriction.h"},
+    "gateway/smtp": {"evaluate.h", "restriction.h"},
     "gateway/relay": set(),
     "gateway/imap": {"session.h"},
     "gateway/pop3": {"session.h"},

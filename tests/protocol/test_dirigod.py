@@ -139,6 +139,13 @@ class RunningTest(StackTest):
             else:
                 self.assertEqual((uid, real), (os.geteuid(), os.geteuid()))
 
+    def test_status_and_lookup_show_what_is_there(self):
+        wait_for("the number of entries", lambda: any(
+            "in_sync=1" in p["counters"] and not p["counters"].endswith("entries=0")
+            for p in self.processes("dirigo-directory")))
+        # A group in a group is reached by its DN, and no address is made up for it.
+        self.assertIn("\n    group  cn=staff,", self.stack.tool("lookup", "everybody@example.org").stdout)
+
     def test_second_start_is_refused(self):
         done = run(f"{BUILD}/dirigod", "-F", "-c", self.stack.conf_path, check=False, env=self.stack.env())
         self.assertEqual(done.returncode, 1)
