@@ -18,11 +18,10 @@ static int owner_lookup(struct owner *out, const char *parameter, const char *us
 {
     const struct passwd *pw = getpwnam(user);
     if (pw == NULL) {
-        buf_printf(
-            errors,
-            "%s: there is no user %s; make Dirigo's users with systemd-sysusers and the full "
-            "path of dirigo.sysusers\n",
-            parameter, user);
+        buf_printf(errors,
+                   "%s: there is no user %s; make Dirigo's users with systemd-sysusers "
+                   "dirigo-users.conf\n",
+                   parameter, user);
         return -1;
     }
     *out = (struct owner){pw->pw_uid, pw->pw_gid};
