@@ -15,6 +15,7 @@ static const char *const verdicts[] = {
     [VERDICT_REJECT] = "reject",
     [VERDICT_DEFER] = "defer",
     [VERDICT_WAIT] = "waits",
+    [VERDICT_NEST] = "restrictions",
     [VERDICT_DEFER_IF_PERMIT] = "defer if permitted",
     [VERDICT_DEFER_IF_REJECT] = "defer if rejected",
 };

@@ -12,6 +12,7 @@ static void data_done(struct session *s, struct restriction_result *r)
         transaction_end(s);
         return;
     }
+    transaction_take_effects(s->tx, &s->eval->run);
     message_begin(s);
 }
 

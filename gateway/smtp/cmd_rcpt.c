@@ -55,6 +55,7 @@ static void accept_recipient(struct session *s)
         session_reply(s, 452, "4.5.3", "Too many recipients");
         return;
     }
+    transaction_take_effects(s->tx, &s->eval->run);
     session_reply(s, 250, "2.1.5", "Ok");
 }
 

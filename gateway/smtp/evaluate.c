@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "directory/access.h"
 #include "gateway/base/log.h"
 #include "gateway/base/str.h"
 #include "gateway/smtp/dnsl.h"
@@ -278,7 +279,58 @@ static enum answer ask_owner(void *arg, const char *address, bool *owns)
     return address_owner(e->snap, address, e->login_owner, e->scratch, owns);
 }
 
-static const struct restriction_ops ops = {ask_domain, ask_listed, ask_dns, ask_owner};
+/* What was found, with its DN where the run outlives the snapshot. */
+static enum answer keep_text(struct evaluation *e, enum answer answer, const struct access *a,
+                             struct restriction_text *out)
+{
+    out->text = a->action;
+    out->dn = a->dn != NULL ? arena_strdup(e->scratch, a->dn) : NULL;
+    return answer;
+}
+
+static enum answer ask_access(void *arg, const char *table, enum access_subject subject,
+                              const char *key, struct restriction_text *out)
+{
+    struct evaluation *e = arg;
+    struct access a = {.action = NULL};
+    enum answer answer = ANSWER_UNKNOWN;
+
+    if (e->snap == NULL)
+        return keep_text(e, ANSWER_UNKNOWN, &a, out);
+    switch (subject) {
+    case ACCESS_CLIENT:
+        answer = access_network(e->snap, table, &e->facts.client, &a);
+        break;
+    case ACCESS_ANY_DOMAIN:
+        answer = access_has_domains(e->snap, table);
+        break;
+    case ACCESS_DOMAIN:
+        answer = access_domain(e->snap, table, key, &a);
+        break;
+    case ACCESS_ADDRESS:
+        answer = access_address(e->snap, table, key, &a);
+        break;
+    }
+    return keep_text(e, answer, &a, out);
+}
+
+static enum answer ask_class(void *arg, const char *name, struct restriction_text *out)
+{
+    struct evaluation *e = arg;
+    struct access a = {.action = NULL};
+    enum answer answer = e->snap != NULL ? access_class(e->snap, name, &a) : ANSWER_UNKNOWN;
+
+    return keep_text(e, answer, &a, out);
+}
+
+static const struct restriction_ops ops = {
+    .domain = ask_domain,
+    .listed = ask_listed,
+    .dns = ask_dns,
+    .owner = ask_owner,
+    .access = ask_access,
+    .class = ask_class,
+};
 
 /* ---- lists ---- */
 
@@ -356,6 +408,7 @@ static void init_run(struct evaluation *e)
 {
     restriction_run_init(&e->run, e->by->conf, &e->facts, &ops, e);
     e->run.lists_health = e->by->dnsl;
+    e->run.lists = e->by->lists;
     e->questions = 0;
     e->run.trace = e->trace;
     e->run.trace_arg = e->owner;

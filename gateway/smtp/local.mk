@@ -3,6 +3,7 @@ dist_man_MANS += %D%/dirigo-smtpd.8
 noinst_LIBRARIES += gateway/smtp/librestriction.a
 gateway_smtp_librestriction_a_SOURCES = \
 	%D%/dnsl.c %D%/dnsl.h \
+	%D%/restrict_access.c \
 	%D%/restrict_address.c \
 	%D%/restrict_basic.c \
 	%D%/restrict_client.c \

@@ -136,6 +136,8 @@ static void file_opened(int fd, bool full, void *arg)
         m->fd = fd;
         s->mode = MODE_DATA;
         trace_headers(s, m->id, &m->trace, &m->trace_offset);
+        for (size_t i = 0; i < s->tx->prepend_count; i++)
+            buf_printf(&m->trace, "%s\r\n", s->tx->prepend[i]);
         m->holding = s->flavour->submission;
         if (!m->holding) {
             m->gathered = m->trace;
@@ -263,6 +265,22 @@ static void commit(struct session *s)
     free(rcpts);
 }
 
+/* What an access entry wants thrown away is accepted, and goes no further. */
+static void discard(struct session *s)
+{
+    struct transaction *tx = s->tx;
+    char text[64];
+
+    log_info("message discarded", LOG_STR("id", tx->message->id), LOG_STR("session", s->id),
+             LOG_STR("from", tx->sender.full), LOG_UINT("nrcpt", tx->recipient_count),
+             LOG_UINT("size", tx->message->written));
+    s->messages++;
+    s->errors = s->junk = 0;
+    snprintf(text, sizeof(text), "Ok: queued as %s", tx->message->id);
+    reply_all(s, 250, "2.0.0", text);
+    transaction_end(s);
+}
+
 /* The message is complete: refused for what was wrong in it, or committed. */
 static void message_end(struct session *s)
 {
@@ -302,7 +320,12 @@ static void message_end(struct session *s)
             reject(s, 451, "4.3.0", "The message cannot be stored");
         return;
     }
-    commit(s);
+    if (s->tx->discard)
+        discard(s);
+    else if (s->tx->redirect != NULL && transaction_redirect(s) != 0)
+        reject(s, 451, "4.3.5", "Server configuration error");
+    else
+        commit(s);
 }
 
 void message_orphan(struct session *s)

@@ -58,6 +58,9 @@ static int compile_words(struct restriction_list *list, char **error)
 
     while ((word = next_word(&cursor, &len)) != NULL) {
         const struct restriction *def = restriction_find(word, len);
+        bool is_class = def == NULL && restriction_class_name(word, len);
+        if (is_class)
+            def = &restriction_class;
         if (def == NULL) {
             *error = mem_printf("unknown restriction \"%.64s\"", word);
             return -1;
@@ -78,7 +81,9 @@ static int compile_words(struct restriction_list *list, char **error)
         struct restriction_item *item = &list->items[list->count++];
         *item = (struct restriction_item){.def = def, .warn = warn};
         warn = false;
-        if ((def->flags & RESTRICTION_ARG) && (item->arg = next_word(&cursor, &len)) == NULL) {
+        if (is_class)
+            item->arg = word;
+        else if ((def->flags & RESTRICTION_ARG) && (item->arg = next_word(&cursor, &len)) == NULL) {
             *error = mem_printf("%s needs an argument", def->name);
             return -1;
         }
@@ -295,8 +300,18 @@ void restriction_run_add(struct restriction_run *run, enum restriction_stage sta
         (struct restriction_step){.stage = stage, .list = list, .dn = dn};
 }
 
+static void pop(struct restriction_run *run)
+{
+    restriction_list_unref(&run->frames[--run->depth].list);
+}
+
 void restriction_run_end(struct restriction_run *run)
 {
+    while (run->depth > 0)
+        pop(run);
+    restriction_list_unref(&run->nested);
+    while (run->effect_count > 0)
+        free(run->effects[--run->effect_count].text);
     for (size_t i = 0; i < run->step_count; i++)
         restriction_list_unref(&run->steps[i].list);
     run->step_count = 0;
@@ -311,34 +326,87 @@ static void log_warned(const struct restriction_run *run)
 }
 
 static void trace(const struct restriction_run *run, const struct restriction_item *item,
-                  const char *dn, enum verdict v)
+                  const char *dn, bool warn, enum verdict v)
 {
     struct restriction_trace t = {.stage = restriction_run_stage(run),
                                   .restriction = item->def->name,
                                   .arg = item->arg,
                                   .dn = dn,
                                   .verdict = v,
-                                  .warned =
-                                      item->warn && v != VERDICT_DUNNO && v != VERDICT_PERMIT};
+                                  .warned = warn && v != VERDICT_DUNNO && v != VERDICT_PERMIT &&
+                                            v != VERDICT_NEST};
 
     if (run->trace != NULL && v != VERDICT_WAIT)
         run->trace(run->trace_arg, &t);
 }
 
+/* ---- what access entries and classes lead to ---- */
+
+enum verdict restriction_misconfigured(struct restriction_run *run, const char *error,
+                                       const char *what)
+{
+    const struct restriction_step *step = &run->steps[run->step];
+    const char *dn = run->decided_by != NULL ? run->decided_by : step->dn;
+
+    log_error("restriction list is wrong", LOG_STR("policy", dn != NULL ? dn : "dirigo.conf"),
+              LOG_STR("list", stage_names[step->stage]), LOG_STR("error", error),
+              LOG_STR("what", what));
+    return restriction_say(run, 451, "4.3.5", "Server configuration error");
+}
+
+enum verdict restriction_nest(struct restriction_run *run, const char *text, const char *dn)
+{
+    enum restriction_stage stage = restriction_run_stage(run);
+    char *error = NULL;
+
+    run->decided_by = dn;
+    if (run->depth == RESTRICTION_DEPTH_MAX)
+        return restriction_misconfigured(run, "classes are nested too deeply", text);
+    run->nested = run->lists != NULL ? restriction_cache_get(run->lists, text, stage, &error)
+                                     : restriction_compile(text, stage, &error);
+    if (run->nested != NULL)
+        return VERDICT_NEST;
+    enum verdict v = restriction_misconfigured(run, error, text);
+    free(error);
+    return v;
+}
+
+enum verdict restriction_effect(struct restriction_run *run, enum effect_kind kind,
+                                const char *text)
+{
+    if (run->effect_count == RESTRICTION_EFFECTS_MAX)
+        return restriction_misconfigured(run, "too many actions for one message", text);
+    run->effects[run->effect_count++] =
+        (struct restriction_effect){.kind = kind, .text = mem_strdup(text)};
+    return VERDICT_DUNNO;
+}
+
+/* The list takes the place of the item that led to it. The reference is taken over. */
+static void push(struct restriction_run *run, struct restriction_list *list, const char *dn,
+                 bool warn)
+{
+    run->frames[run->depth++] = (struct restriction_frame){.list = list, .dn = dn, .warn = warn};
+}
+
+/* ---- the evaluation ---- */
+
 /* One restriction; what warn_if_reject and defer_if_permit make of its verdict. */
 static enum verdict check_item(struct restriction_run *run, const struct restriction_item *item,
-                               const char *dn)
+                               const struct restriction_frame *f)
 {
-    enum verdict v = item->def->check(run, item);
+    run->decided_by = NULL;
+    enum verdict v = ++run->work > RESTRICTION_WORK_MAX
+                         ? restriction_misconfigured(run, "too many restrictions", item->def->name)
+                         : item->def->check(run, item);
 
-    trace(run, item, dn, v);
-    if (v == VERDICT_DUNNO || v == VERDICT_WAIT)
+    trace(run, item, run->decided_by != NULL ? run->decided_by : f->dn, item->warn || f->warn, v);
+    if (v == VERDICT_DUNNO || v == VERDICT_WAIT || v == VERDICT_NEST)
         return v;
     run->result.restriction = item->def->name;
-    run->result.dn = dn;
+    run->result.dn = run->decided_by != NULL ? run->decided_by : f->dn;
     if (v == VERDICT_PERMIT)
         return v;
-    if (item->warn) {
+    if (item->warn || f->warn) {
         log_warned(run);
         return VERDICT_DUNNO;
     }
@@ -367,23 +435,46 @@ static void refuse_now(struct restriction_run *run, enum verdict v)
     run->result.verdict = v;
 }
 
+/* The list of the step at hand, with what it leads to: WAIT, PERMIT, a refusal, or DUNNO. */
+static enum verdict check_step(struct restriction_run *run)
+{
+    while (run->depth > 0) {
+        struct restriction_frame *f = &run->frames[run->depth - 1];
+        if (f->item == f->list->count) {
+            pop(run);
+            continue;
+        }
+        const struct restriction_item *item = &f->list->items[f->item];
+        enum verdict v = check_item(run, item, f);
+        if (v == VERDICT_WAIT)
+            return v;
+        f->item++;
+        if (v == VERDICT_NEST) {
+            push(run, run->nested, run->decided_by, f->warn || item->warn);
+            run->nested = NULL;
+        } else if (v != VERDICT_DUNNO) {
+            return v;
+        }
+    }
+    return VERDICT_DUNNO;
+}
+
 bool restriction_run_go(struct restriction_run *run)
 {
-    for (; run->step < run->step_count; run->step++, run->item = 0) {
+    for (; run->step < run->step_count; run->step++) {
         struct restriction_step *step = &run->steps[run->step];
-        for (; run->item < step->list->count; run->item++) {
-            enum verdict v = check_item(run, &step->list->items[run->item], step->dn);
-            if (v == VERDICT_WAIT)
-                return false;
-            if (v == VERDICT_PERMIT) {
-                if (step->stage == STAGE_RELAY)
-                    run->relay_permitted = true;
-                break;
-            }
-            if (v == VERDICT_REJECT || v == VERDICT_DEFER) {
-                refuse_now(run, v);
-                return true;
-            }
+        if (run->depth == 0)
+            push(run, restriction_list_ref(step->list), step->dn, false);
+        enum verdict v = check_step(run);
+        if (v == VERDICT_WAIT)
+            return false;
+        while (run->depth > 0)
+            pop(run);
+        if (v == VERDICT_PERMIT && step->stage == STAGE_RELAY)
+            run->relay_permitted = true;
+        if (v == VERDICT_REJECT || v == VERDICT_DEFER) {
+            refuse_now(run, v);
+            return true;
         }
     }
     if (run->deferring) {

@@ -45,7 +45,8 @@ enum verdict {
     VERDICT_DEFER,
     VERDICT_DEFER_IF_PERMIT, /* goes on, and what would be permitted in the end is deferred */
     VERDICT_DEFER_IF_REJECT, /* goes on, and what would be rejected later is deferred */
-    VERDICT_WAIT             /* an answer is under way */
+    VERDICT_WAIT,            /* an answer is under way */
+    VERDICT_NEST             /* the list in run->nested decides first */
 };
 
 /* An envelope address as restrictions see it. */
@@ -99,6 +100,20 @@ struct restriction_dns {
     const char *text;                /* TXT: the first one, or NULL */
 };
 
+/* What an entry of the directory says. text is valid until the next question, dn (or NULL) as long
+ * as the run. */
+struct restriction_text {
+    const char *text, *dn;
+};
+
+/* What an access table is asked about. */
+enum access_subject {
+    ACCESS_CLIENT,     /* the client's address; without a key */
+    ACCESS_ANY_DOMAIN, /* whether it has domains; without a key */
+    ACCESS_DOMAIN,
+    ACCESS_ADDRESS
+};
+
 /* What restrictions may ask for; answers of the directory come at once. */
 struct restriction_ops {
     enum answer (*domain)(void *arg, const char *domain); /* is it ours? */
@@ -108,6 +123,10 @@ struct restriction_ops {
     bool (*dns)(void *arg, const char *name, uint16_t type, struct restriction_dns *out);
     /* Has a sender address an owner, and is that who has logged in? */
     enum answer (*owner)(void *arg, const char *address, bool *owns);
+    enum answer (*access)(void *arg, const char *table, enum access_subject subject,
+                          const char *key, struct restriction_text *out);
+    /* What a restriction class stands for. */
+    enum answer (*class)(void *arg, const char *name, struct restriction_text *out);
 };
 
 /* ---- lists ---- */
@@ -165,6 +184,30 @@ struct restriction_trace {
     bool warned; /* a refusal that warn_if_reject made a warning */
 };
 
+/* What restrictions want done with a message that is accepted. */
+enum effect_kind {
+    EFFECT_DISCARD,
+    EFFECT_REDIRECT, /* to the address in text */
+    EFFECT_PREPEND   /* the header field in text */
+};
+#define RESTRICTION_EFFECTS_MAX 16
+#define RESTRICTION_FIELD_MAX   900
+struct restriction_effect {
+    enum effect_kind kind;
+    char *text;
+};
+
+/* A list that is being evaluated; those of classes and access entries lie on top of the stage's. */
+struct restriction_frame {
+    struct restriction_list *list;
+    size_t item;
+    const char *dn;
+    bool warn; /* warn_if_reject stood before what led here */
+};
+#define RESTRICTION_DEPTH_MAX 8
+/* Restrictions that one run evaluates. */
+#define RESTRICTION_WORK_MAX 4096
+
 struct restriction_run {
     void (*trace)(void *arg, const struct restriction_trace *t); /* or NULL */
     void *trace_arg;
@@ -175,11 +218,17 @@ struct restriction_run {
     struct restriction_result result; /* valid when restriction_run_go returned true */
     bool relay_permitted;             /* a restriction of the relay stage said permit */
     struct dnsl_health *lists_health; /* the process'; NULL: DNS lists are tested each time */
+    struct restriction_cache *lists;  /* the process'; NULL: nested lists are compiled each time */
+    struct restriction_effect effects[RESTRICTION_EFFECTS_MAX];
+    size_t effect_count;
     /* private */
     struct restriction_step steps[STAGE_COUNT];
-    size_t step_count, step, item;
-    bool deferring;         /* deferred has the first DEFER_IF_PERMIT */
-    bool deferring_rejects; /* deferred_reject has the first DEFER_IF_REJECT */
+    size_t step_count, step, depth, work;
+    struct restriction_frame frames[RESTRICTION_DEPTH_MAX];
+    struct restriction_list *nested; /* with VERDICT_NEST */
+    const char *decided_by;          /* the entry, where it is not the list's policy */
+    bool deferring;                  /* deferred has the first DEFER_IF_PERMIT */
+    bool deferring_rejects;          /* deferred_reject has the first DEFER_IF_REJECT */
     struct restriction_result deferred, deferred_reject;
 };
 

@@ -63,6 +63,26 @@ bool restriction_dnsl_valid(const char *arg);
 enum verdict restriction_say(struct restriction_run *run, unsigned code, const char *status,
                              const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
+/*
+ * Evaluates a list in the place of the restriction at hand: VERDICT_NEST, or a temporary refusal
+ * where it is wrong. dn is the entry that has it, or NULL.
+ */
+enum verdict restriction_nest(struct restriction_run *run, const char *text, const char *dn);
+/* What the administrator wrote is wrong: logged, and refused for now. */
+enum verdict restriction_misconfigured(struct restriction_run *run, const char *error,
+                                       const char *what);
+/* Keeps what has to be done with the message; VERDICT_DUNNO. */
+enum verdict restriction_effect(struct restriction_run *run, enum effect_kind kind,
+                                const char *text);
+/* Does what an access entry or a policy service says. */
+enum verdict restriction_act(struct restriction_run *run, enum restriction_subject subject,
+                             const char *text, const char *dn);
+
+/* What a name that is no restriction's stands for: a class, named by its argument. */
+extern const struct restriction restriction_class;
+bool restriction_class_name(const char *s, size_t len);
+bool restriction_table_valid(const char *arg);
+
 #define RESTRICTION_FUNCTION(name)                                                                 \
     enum verdict restrict_##name(struct restriction_run *run, const struct restriction_item *item)
 
@@ -85,6 +105,10 @@ RESTRICTION_FUNCTION(reject_unlisted_sender);
 RESTRICTION_FUNCTION(reject_unlisted_recipient);
 RESTRICTION_FUNCTION(reject_unknown_sender_domain);
 RESTRICTION_FUNCTION(reject_unknown_recipient_domain);
+RESTRICTION_FUNCTION(check_client_access);
+RESTRICTION_FUNCTION(check_helo_access);
+RESTRICTION_FUNCTION(check_recipient_access);
+RESTRICTION_FUNCTION(check_sender_access);
 RESTRICTION_FUNCTION(defer_if_permit);
 RESTRICTION_FUNCTION(defer_if_reject);
 RESTRICTION_FUNCTION(permit_naked_ip_address);

@@ -7,6 +7,14 @@
 
 /* Sorted by name. */
 static const struct restriction table[] = {
+    {"check_client_access", NULL, RESTRICTION_ARG, restrict_check_client_access,
+     restriction_table_valid},
+    {"check_helo_access", NULL, RESTRICTION_ARG, restrict_check_helo_access,
+     restriction_table_valid},
+    {"check_recipient_access", NULL, RESTRICTION_ARG | RESTRICTION_AT_RCPT,
+     restrict_check_recipient_access, restriction_table_valid},
+    {"check_sender_access", NULL, RESTRICTION_ARG, restrict_check_sender_access,
+     restriction_table_valid},
     {"defer", NULL, 0, restrict_defer, NULL},
     {"defer_if_permit", NULL, 0, restrict_defer_if_permit, NULL},
     {"defer_if_reject", NULL, 0, restrict_defer_if_reject, NULL},

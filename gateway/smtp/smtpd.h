@@ -202,6 +202,10 @@ struct transaction {
     size_t target_count;
     struct restriction_step data_lists[DATA_LISTS_MAX]; /* without doubles */
     size_t data_list_count;
+    bool discard;                                 /* an access entry says so */
+    const char *redirect;                         /* the same; NULL: no */
+    const char *prepend[RESTRICTION_EFFECTS_MAX]; /* header fields, without doubles */
+    size_t prepend_count;
     struct message *message;
 };
 
@@ -211,6 +215,10 @@ struct transaction *transaction_new(void);
 void transaction_end(struct session *s);
 /* Adds a recipient and what it resolved to; -1 where the transaction would get too large. */
 int transaction_add(struct session *s, const char *address, const struct resolution *res);
+/* Keeps what restrictions want done with the message. */
+void transaction_take_effects(struct transaction *tx, const struct restriction_run *run);
+/* Replaces the targets by those of tx->redirect; -1 where that leads nowhere now. */
+int transaction_redirect(struct session *s);
 /* Remembers a list for DATA (the reference is taken over); -1 where there are too many. */
 int transaction_add_data_list(struct transaction *tx, struct restriction_list *list,
                               const char *dn);

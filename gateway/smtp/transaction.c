@@ -96,6 +96,53 @@ int transaction_add(struct session *s, const char *address, const struct resolut
     return 0;
 }
 
+static void prepend(struct transaction *tx, const char *field)
+{
+    for (size_t i = 0; i < tx->prepend_count; i++)
+        if (strcmp(tx->prepend[i], field) == 0)
+            return;
+    char *copy = arena_strdup(tx->arena, field);
+    if (copy != NULL && tx->prepend_count < RESTRICTION_EFFECTS_MAX)
+        tx->prepend[tx->prepend_count++] = copy;
+}
+
+void transaction_take_effects(struct transaction *tx, const struct restriction_run *run)
+{
+    for (size_t i = 0; i < run->effect_count; i++) {
+        const struct restriction_effect *e = &run->effects[i];
+        if (e->kind == EFFECT_DISCARD)
+            tx->discard = true;
+        else if (e->kind == EFFECT_REDIRECT)
+            tx->redirect = arena_strdup(tx->arena, e->text);
+        else
+            prepend(tx, e->text);
+    }
+}
+
+int transaction_redirect(struct session *s)
+{
+    struct transaction *tx = s->tx;
+    struct snapshot *snap = snapshot_take(s->d->evaluator.directory);
+    struct resolution res = {.answer = ANSWER_UNKNOWN};
+    int rc = -1;
+
+    if (snap != NULL)
+        resolve_address(snap, tx->redirect, false, tx->arena, &res);
+    if (res.answer == ANSWER_FOUND) {
+        STAILQ_INIT(&tx->targets);
+        RB_INIT(&tx->tree);
+        tx->target_count = 0;
+        rc = 0;
+        for (size_t i = 0; i < res.count && rc == 0; i++)
+            rc = add_target(tx, &res.deliveries[i], tx->redirect);
+    } else {
+        log_error("REDIRECT leads nowhere", LOG_STR("id", s->id), LOG_STR("to", tx->redirect),
+                  LOG_STR("reason", res.reason));
+    }
+    snapshot_release(&snap);
+    return rc;
+}
+
 int transaction_add_data_list(struct transaction *tx, struct restriction_list *list, const char *dn)
 {
     for (size_t i = 0; i < tx->data_list_count; i++) {

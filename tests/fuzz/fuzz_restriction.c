@@ -19,6 +19,20 @@ static enum answer not_listed(void *arg, const char *what, bool *disabled)
     return no_answer(arg, what);
 }
 
+static enum answer no_access(void *arg, const char *table, enum access_subject subject,
+                             const char *key, struct restriction_text *out)
+{
+    (void)subject;
+    (void)key;
+    *out = (struct restriction_text){.text = NULL};
+    return no_answer(arg, table);
+}
+
+static enum answer no_class(void *arg, const char *name, struct restriction_text *out)
+{
+    return no_access(arg, name, ACCESS_CLIENT, NULL, out);
+}
+
 static bool no_dns(void *arg, const char *name, uint16_t type, struct restriction_dns *out)
 {
     (void)arg;
@@ -30,7 +44,8 @@ static bool no_dns(void *arg, const char *name, uint16_t type, struct restrictio
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct restriction_ops ops = {no_answer, not_listed, no_dns, not_listed};
+    static const struct restriction_ops ops = {no_answer,  not_listed, no_dns,
+                                               not_listed, no_access,  no_class};
     static struct conf *conf;
     struct smtp_address address = {.text = "a@b.example", .domain = "b.example"};
     struct restriction_client client = {.name = NULL};

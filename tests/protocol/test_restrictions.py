@@ -151,6 +151,83 @@ class RestrictionTest(unittest.TestCase):
         self.policy("Sender", "reject_unauthenticated_sender_login_mismatch")
         self.both("553 5.7.1", {"login": "alice", "sender": "bob@example.org"}, sender="bob@example.org")
 
+    # ---- access tables and classes ----
+
+    def access(self, table, action, *keys):
+        """An entry of an access table, gone after the test."""
+        self.entries = getattr(self, "entries", 0) + 1
+        dn = f"cn=access {self.entries},ou=mail,dc=example,dc=org"
+        lines = "".join(f"dirigoAccessKey: {k}\n" for k in keys)
+        self.stack.slapd.add(f"dn: {dn}\nobjectClass: dirigoAccess\ncn: access {self.entries}\n"
+                             f"dirigoAccessTable: {table}\ndirigoAccessAction: {action}\n{lines}")
+        self.addCleanup(self.stack.slapd.modify, f"dn: {dn}\nchangetype: delete\n")
+        return dn
+
+    def restriction_class(self, name, text):
+        dn = f"cn={name},ou=mail,dc=example,dc=org"
+        self.stack.slapd.add(f"dn: {dn}\nobjectClass: dirigoRestrictionClass\ncn: {name}\ndirigoRestrictions: {text}\n")
+        self.addCleanup(self.stack.slapd.modify, f"dn: {dn}\nchangetype: delete\n")
+
+    def send(self, marker, recipients=("alice@example.org",), sender="a@example.com", end="250"):
+        with Talk(self.stack) as t:
+            t.hello()
+            t.say(f"MAIL FROM:<{sender}>", "250")
+            for r in recipients:
+                t.say(f"RCPT TO:<{r}>", "250")
+            t.say("DATA", "354")
+            t.send(MESSAGE.format(marker) + ".\r\n")
+            return t.expect(end)
+
+    def test_sender_access(self):
+        self.policy("Sender", "check_sender_access senders")
+        dn = self.access("senders", "REJECT 5.7.0 not from there", "bad.example", "one@example.com")
+        self.both("554 5.7.0 <x@a.bad.example>: Sender address rejected: not from there", {}, sender="x@a.bad.example")
+        self.assertRegex(self.rcpt(sender="ONE+detail@example.com"), "^554")
+        self.assertIn(f'restriction=check_sender_access policy="{dn}"', self.stack.dirigod.log())
+
+    def test_client_access(self):
+        self.policy("Client", "check_client_access clients, reject")
+        self.access("clients", "OK", "127.0.0.0/29")
+        self.access("clients", "450 4.7.1 later", "127.0.0.5")
+        self.both("450 4.7.1 .*Client host rejected: later", {}, source="127.0.0.5")
+        self.assertRegex(self.rcpt(source="127.0.0.9"), "^554")
+        self.access("names", "554 by name", "localhost")
+        self.policy("Client", "check_client_access names")
+        self.both(r"554 5.7.1 localhost\[127.0.0.1\]: Client host rejected: by name", {"source": "127.0.0.5"})
+
+    def test_helo_access(self):
+        self.policy("Helo", "check_helo_access helos")
+        self.access("helos", "REJECT", ".bad.example")
+        self.both("554 5.7.1 <x.bad.example>: Helo", {"helo": "bad.example"}, helo="x.bad.example")
+
+    def test_recipient_access_and_classes(self):
+        self.policy("Recipient", "check_recipient_access recipients", "reject_non_fqdn_recipient, "
+                    "reject_unlisted_recipient")
+        self.restriction_class("members_only", "permit_sasl_authenticated, reject")
+        self.access("recipients", "members_only", "staff@example.org")
+        self.both("554 5.7.1 <staff@example.org>: Recipient", {}, recipient="staff@example.org")
+        self.assertRegex(self.rcpt(recipient="staff@example.org", login="alice"), "^250")
+        self.access("recipients", "no_such_class", "info@example.org")
+        wait_for("a wrong entry", lambda: self.rcpt(recipient="info@example.org").startswith("451 4.3.5"), 8)
+
+    def test_message_actions(self):
+        self.policy("Sender", "check_sender_access actions")
+        self.access("actions", "PREPEND X-Seen: yes", "prepend.example")
+        self.access("actions", "DISCARD", "discard.example")
+        self.access("actions", "REDIRECT bob@example.org", "redirect.example")
+        self.access("actions", "WARN odd one", "warn.example")
+        self.access("actions", "REJECT", "last.example")
+        self.both("554", {}, sender="x@last.example")
+        self.send("prepended-1", ["alice@example.org", "bob@example.org"], "x@prepend.example")
+        self.assertEqual(self.stack.wait_mail("bob", "prepended-1").count(b"\r\nX-Seen: yes\r\n"), 1)
+        self.assertIn("queued as", self.send("discarded-1", sender="x@discard.example"))
+        self.send("redirected-1", sender="x@redirect.example")
+        self.assertIn(b"redirected-1", self.stack.wait_mail("bob", "redirected-1"))
+        self.send("warned-1", sender="x@warn.example")
+        self.stack.wait_mail("alice", "warned-1")
+        self.assertFalse([m for m in self.stack.mailbox("alice") if b"redirected-1" in m or b"discarded-1" in m])
+        self.assertRegex(self.stack.dirigod.log(), 'access table warns .*text="odd one"')
+
 
 if __name__ == "__main__":
     harness.main()

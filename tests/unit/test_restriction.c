@@ -26,6 +26,9 @@ static struct world {
         bool asked, known;
     } dns[4];
     unsigned waits;
+    enum access_subject subject;
+    const char *key, *action;
+    size_t effects; /* of the last run */
 } w;
 
 static enum answer world_domain(void *arg, const char *domain)
@@ -77,8 +80,38 @@ static enum answer world_owner(void *arg, const char *address, bool *owns)
     return strstr(address, "@ours.example") != NULL ? ANSWER_FOUND : ANSWER_ABSENT;
 }
 
+/* One table: what a key is given is the action. */
+static enum answer world_access(void *arg, const char *table, enum access_subject subject,
+                                const char *key, struct restriction_text *out)
+{
+    (void)arg;
+    *out = (struct restriction_text){.text = w.action, .dn = "cn=entry"};
+    if (strcmp(table, "lost") == 0)
+        return ANSWER_UNKNOWN;
+    if (w.action == NULL || subject != w.subject || (key != NULL && strcmp(key, w.key) != 0))
+        return ANSWER_ABSENT;
+    return ANSWER_FOUND;
+}
+
+static enum answer world_class(void *arg, const char *name, struct restriction_text *out)
+{
+    (void)arg;
+    *out = (struct restriction_text){.dn = "cn=class"};
+    if (strcmp(name, "lost") == 0)
+        return ANSWER_UNKNOWN;
+    if (strcmp(name, "strict") == 0)
+        out->text = "permit_mynetworks, reject";
+    if (strcmp(name, "loop") == 0)
+        out->text = "loop loop loop";
+    if (strcmp(name, "outer") == 0)
+        out->text = "permit_sasl_authenticated strict";
+    if (strcmp(name, "wrong") == 0)
+        out->text = "reject_everything";
+    return out->text != NULL ? ANSWER_FOUND : ANSWER_ABSENT;
+}
+
 static const struct restriction_ops world_ops = {world_domain, world_listed, world_dns,
-                                                 world_owner};
+                                                 world_owner,  world_access, world_class};
 
 static void set_address(struct smtp_address *a, struct restriction_address *f, const char *text)
 {
@@ -121,6 +154,7 @@ static struct restriction_result run_lists(size_t n, const enum restriction_stag
     for (int i = 0; !restriction_run_go(&run); i++)
         assert_true(i < 20);
     struct restriction_result r = run.result;
+    w.effects = run.effect_count;
     if (relay != NULL)
         *relay = run.relay_permitted;
     restriction_run_end(&run);
@@ -148,7 +182,7 @@ static void test_text(void **state)
     l = restriction_compile("", STAGE_RELAY, &error);
     assert_int_equal(restriction_list_len(l), 0);
     restriction_list_unref(&l);
-    static const char *const wrong[] = {"permit no_such_thing", "warn_if_reject",
+    static const char *const wrong[] = {"permit reject_no_such_thing", "warn_if_reject",
                                         "permit, warn_if_reject,"};
     for (size_t i = 0; i < 3; i++) {
         assert_null(restriction_compile(wrong[i], STAGE_RELAY, &error));
@@ -404,6 +438,115 @@ static void test_conditional(void **state)
     assert_int_equal(code(STAGE_HELO, "permit_naked_ip_address, reject"), 554);
 }
 
+static struct restriction_result run_one(const char *text)
+{
+    const enum restriction_stage stage = STAGE_RECIPIENT;
+
+    return run_lists(1, &stage, &text, NULL);
+}
+
+static void test_actions(void **state)
+{
+    static const struct {
+        const char *action;
+        unsigned code; /* of "check_sender_access t, ..." before permit, and before reject */
+        unsigned later;
+        const char *status, *text;
+        size_t effects;
+    } cases[] = {
+        {"OK", 0, 0, NULL, NULL, 0},
+        {"12", 0, 0, NULL, NULL, 0},
+        {"DUNNO", 0, 554, NULL, NULL, 0},
+        {"reject", 554, 554, "5.7.1", "Access denied", 0},
+        {"REJECT 5.1.8 No, thanks", 554, 554, "5.1.8", "No, thanks", 0},
+        {"DEFER come later", 450, 450, "4.7.1", "come later", 0},
+        {"550 4.9.9 not a good status", 550, 550, "5.9.9", "not a good status", 0},
+        {"421", 421, 421, "4.7.1", "Access denied", 0},
+        {"DEFER_IF_PERMIT 4.2.0 soon", 450, 554, "4.2.0", "soon", 0},
+        {"DEFER_IF_REJECT", 0, 450, NULL, NULL, 0},
+        {"WARN look at this", 0, 554, NULL, NULL, 0},
+        {"DISCARD quietly", 0, 554, NULL, NULL, 1},
+        {"REDIRECT x@ours.example", 0, 554, NULL, NULL, 1},
+        {"REDIRECT nobody", 451, 451, "4.3.5", NULL, 0},
+        {"PREPEND X-Note: seen", 0, 554, NULL, NULL, 1},
+        {"PREPEND no field", 451, 451, "4.3.5", NULL, 0},
+        {"HOLD", 451, 451, "4.3.5", NULL, 0},
+        {"strict", 554, 554, "5.7.1", NULL, 0},
+        {"defer_if_permit, warn_if_reject reject", 450, 554, "4.7.0", NULL, 0},
+        {"reject_everything", 451, 451, "4.3.5", NULL, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        world("a@b.example", "x@ours.example");
+        w.subject = ACCESS_ADDRESS;
+        w.key = "a@b.example";
+        w.action = cases[i].action;
+        assert_int_equal(code(STAGE_RECIPIENT, "check_sender_access t, reject"), cases[i].later);
+        struct restriction_result r = run_one("check_sender_access t, permit");
+        assert_int_equal(r.verdict == VERDICT_DUNNO ? 0 : r.code, cases[i].code);
+        assert_int_equal(w.effects, cases[i].effects);
+        if (cases[i].status != NULL) {
+            assert_string_equal(r.status, cases[i].status);
+            assert_string_equal(r.dn,
+                                strcmp(cases[i].action, "strict") == 0 ? "cn=class" : "cn=entry");
+        }
+        if (cases[i].text != NULL)
+            assert_string_equal(strstr(r.text, "rejected: ") + strlen("rejected: "), cases[i].text);
+    }
+}
+
+static void test_tables(void **state)
+{
+    static const struct {
+        const char *restriction;
+        enum access_subject subject;
+        const char *key;
+    } cases[] = {
+        {"check_sender_access t", ACCESS_ADDRESS, "a@b.example"},
+        {"check_recipient_access t", ACCESS_ADDRESS, "x@ours.example"},
+        {"check_helo_access t", ACCESS_DOMAIN, "client.example"},
+        {"check_client_access t", ACCESS_CLIENT, NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        world("a@b.example", "x@ours.example");
+        assert_int_equal(code(STAGE_RECIPIENT, cases[i].restriction), 0);
+        w.subject = cases[i].subject;
+        w.key = cases[i].key;
+        w.action = "550 no";
+        assert_int_equal(code(STAGE_RECIPIENT, cases[i].restriction), 550);
+    }
+    assert_int_equal(code(STAGE_RECIPIENT, "check_sender_access lost"), 451);
+    world(NULL, NULL);
+    w.facts.helo = NULL;
+    assert_int_equal(code(STAGE_CLIENT, "check_sender_access lost, check_helo_access lost"), 0);
+    char *error = NULL;
+    assert_null(restriction_compile("check_sender_access hash:/etc/access", STAGE_SENDER, &error));
+    free(error);
+}
+
+static void test_classes(void **state)
+{
+    (void)state;
+    world("a@b.example", "x@ours.example");
+    struct restriction_result r = run_one("strict, permit");
+    assert_int_equal(r.code, 554);
+    assert_string_equal(r.dn, "cn=class");
+    assert_string_equal(r.restriction, "reject");
+    assert_int_equal(code(STAGE_RECIPIENT, "warn_if_reject strict"), 0);
+    assert_int_equal(code(STAGE_RECIPIENT, "outer"), 554);
+    w.facts.login = "a";
+    assert_int_equal(code(STAGE_RECIPIENT, "outer, reject"), 0);
+    w.facts.trusted = true;
+    assert_int_equal(code(STAGE_RECIPIENT, "strict, defer"), 0); /* its permit ends the list */
+    assert_int_equal(code(STAGE_RECIPIENT, "nothing"), 451);
+    assert_int_equal(code(STAGE_RECIPIENT, "lost"), 451);
+    assert_int_equal(code(STAGE_RECIPIENT, "loop"), 451);
+    assert_int_equal(code(STAGE_RECIPIENT, "wrong"), 451);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -431,6 +574,9 @@ int main(void)
         cmocka_unit_test(test_dns),
         cmocka_unit_test(test_login_mismatch),
         cmocka_unit_test(test_conditional),
+        cmocka_unit_test(test_actions),
+        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_classes),
     };
     return cmocka_run_group_tests_name("restriction", tests, setup, teardown);
 }

@@ -93,7 +93,8 @@ static bool world_dns(void *arg, const char *name, uint16_t type, struct restric
     return true;
 }
 
-static const struct restriction_ops world_ops = {world_domain, world_flag, world_dns, world_flag};
+static const struct restriction_ops world_ops = {
+    .domain = world_domain, .listed = world_flag, .dns = world_dns, .owner = world_flag};
 
 static void world(const struct row *rows, size_t count, const char *client)
 {
