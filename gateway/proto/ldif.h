@@ -14,8 +14,9 @@
 
 #include "gateway/base/buf.h"
 
-#define LDIF_RECORD_MAX ((size_t)16 << 20) /* bytes of names and values; a longer one is a fault   \
-                                            */
+#define LDIF_RECORD_MAX                                                                            \
+    ((size_t)16 << 20) /* bytes of names and values; a longer one is a fault                       \
+                        */
 #define LDIF_NAME_MAX 256
 
 enum ldif_change {
