@@ -8,6 +8,7 @@
 #include "gateway/base/log.h"
 #include "gateway/base/str.h"
 #include "gateway/smtp/dnsl.h"
+#include "gateway/smtp/policy_client.h"
 
 /* What one evaluation and one resolution may use. */
 #define SCRATCH_MAX ((size_t)32 << 20)
@@ -119,6 +120,9 @@ void evaluation_free(struct evaluation **ep)
         return;
     if (e->dns_id != 0)
         dns_cancel(e->by->dns, e->dns_id);
+    if (e->policy != NULL)
+        policy_cancel(e->policy);
+    free(e->action);
     restriction_run_end(&e->run);
     snapshot_release(&e->snap);
     for (size_t i = 0; e->memo != NULL && i < DNS_MEMO_MAX; i++)
@@ -323,6 +327,36 @@ static enum answer ask_class(void *arg, const char *name, struct restriction_tex
     return keep_text(e, answer, &a, out);
 }
 
+static void policy_answered(const char *action, void *arg)
+{
+    struct evaluation *e = arg;
+
+    e->policy = NULL;
+    e->policy_known = true;
+    e->action = action != NULL ? mem_strdup(action) : NULL;
+    go_on(e);
+}
+
+/* The restriction that asked is the next one that asks: it gets the answer. */
+static bool ask_policy(void *arg, const char *service, enum restriction_stage stage,
+                       const char **action)
+{
+    struct evaluation *e = arg;
+    struct buf request = {0};
+
+    *action = e->by->policy != NULL ? e->action : "DUNNO";
+    if (e->policy_known || e->by->policy == NULL) {
+        e->policy_known = false;
+        return true;
+    }
+    free(e->action);
+    *action = e->action = NULL;
+    policy_request(&e->facts, stage, &request);
+    e->policy = policy_ask(e->by->policy, service, request.data, request.len, policy_answered, e);
+    buf_free(&request);
+    return e->policy == NULL;
+}
+
 static const struct restriction_ops ops = {
     .domain = ask_domain,
     .listed = ask_listed,
@@ -330,6 +364,7 @@ static const struct restriction_ops ops = {
     .owner = ask_owner,
     .access = ask_access,
     .class = ask_class,
+    .policy = ask_policy,
 };
 
 /* ---- lists ---- */

@@ -13,6 +13,7 @@
 #include "conf/conf.h"
 #include "directory/client.h"
 #include "directory/resolve.h"
+#include "gateway/base/buf.h"
 #include "gateway/base/mem.h"
 #include "gateway/base/netaddr.h"
 #include "gateway/proto/smtp_address.h"
@@ -26,6 +27,8 @@ struct evaluator {
     struct dns_client *dns;
     struct restriction_cache *lists;
     struct dnsl_health *dnsl;        /* which DNS lists may be used */
+    struct policy_client *policy;    /* NULL: policy services are not asked and say nothing; so
+                                        that explaining greylists nobody */
     struct netaddr_prefix *networks; /* mynetworks */
     size_t network_count;
 };
@@ -79,6 +82,9 @@ struct evaluation {
     struct dns_memo *asked;
     struct dns_memo *memo; /* DNS_MEMO_MAX of them, or NULL: nothing was asked yet */
     size_t memo_next, questions;
+    struct policy_query *policy; /* under way */
+    bool policy_known;           /* action is the answer to the question at hand */
+    char *action;
 };
 
 struct evaluation *evaluation_new(const struct evaluator *by, void *owner);
@@ -109,6 +115,10 @@ struct restriction_list *evaluation_list(struct evaluation *e, enum restriction_
  * more for the log.
  */
 bool evaluation_accepts(struct evaluation *e, struct restriction_result *r, const char **reason);
+
+/* What a policy service is told (policy_request.c). */
+void policy_request(const struct restriction_facts *f, enum restriction_stage stage,
+                    struct buf *out);
 
 /* Whether the verdict is a refusal, for good or for now. */
 bool result_refuses(const struct restriction_result *r);

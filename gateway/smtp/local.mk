@@ -3,19 +3,24 @@ dist_man_MANS += %D%/dirigo-smtpd.8
 noinst_LIBRARIES += gateway/smtp/librestriction.a
 gateway_smtp_librestriction_a_SOURCES = \
 	%D%/dnsl.c %D%/dnsl.h \
+	%D%/policy_client.h %D%/policy_endpoint.c \
 	%D%/restrict_access.c \
 	%D%/restrict_address.c \
 	%D%/restrict_basic.c \
 	%D%/restrict_client.c \
 	%D%/restrict_conf.c \
 	%D%/restrict_dnsl.c \
+	%D%/restrict_policy.c \
 	%D%/restriction.c %D%/restriction.h %D%/restriction_impl.h \
 	%D%/restriction_table.c
 RESTRICTION_LIBS = gateway/smtp/librestriction.a
 
 # The same with the directory and DNS behind it: for dirigo-smtpd and dirigo explain.
 noinst_LIBRARIES += gateway/smtp/libevaluate.a
-gateway_smtp_libevaluate_a_SOURCES = %D%/evaluate.c %D%/evaluate.h
+gateway_smtp_libevaluate_a_SOURCES = \
+	%D%/evaluate.c %D%/evaluate.h \
+	%D%/policy_client.c \
+	%D%/policy_request.c
 EVALUATE_LIBS = gateway/smtp/libevaluate.a $(RESTRICTION_LIBS) $(RESOLVER_CLIENT_LIBS) \
 	$(DIRECTORY_CLIENT_LIBS)
 

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "gateway/base/str.h"
+#include "gateway/smtp/policy_client.h"
 #include "gateway/smtp/smtpd.h"
 
 #define REPORT_INTERVAL 2000
@@ -97,6 +98,7 @@ static int smtpd_start(struct service *service)
     directory_connect(d->evaluator.directory, d->loop, service_run_path(service, "directory.sock"));
     d->evaluator.dns = dns_client_new(d->loop, service_run_path(service, "resolver.sock"),
                                       d->conf->resolver_timeout);
+    d->evaluator.policy = policy_client_new(d->loop, d->conf, service_run_path(service, "."));
     d->auth = auth_client_new(d->loop, service_run_path(service, "auth.sock"), d->conf);
     d->queue = queue_client_new(d->loop, service_run_path(service, "queue.sock"));
     d->report = timer_new(d->loop, send_report, d);
@@ -139,6 +141,7 @@ static void smtpd_stop(struct service *service)
     queue_client_free(&d->queue);
     auth_client_free(&d->auth);
     dns_client_free(&d->evaluator.dns);
+    policy_client_free(&d->evaluator.policy);
     smtpd_free(d);
 }
 

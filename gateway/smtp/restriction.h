@@ -82,7 +82,12 @@ struct restriction_facts {
     const char *login;
     struct restriction_address sender, recipient;
     size_t recipient_count; /* accepted so far */
-    bool trusted;           /* in mynetworks */
+    const char *protocol;   /* "ESMTP"; NULL: not known */
+    const char *tls_protocol, *tls_cipher;
+    int tls_bits;
+    uint64_t transaction; /* tells the session's messages apart */
+    uint64_t size;        /* as declared in MAIL; 0: not */
+    bool trusted;         /* in mynetworks */
     bool tls;
     bool early_input; /* sent more than it was allowed to before a reply */
 };
@@ -127,6 +132,9 @@ struct restriction_ops {
                           const char *key, struct restriction_text *out);
     /* What a restriction class stands for. */
     enum answer (*class)(void *arg, const char *name, struct restriction_text *out);
+    /* What a policy service says, as with dns; NULL where it cannot be asked. */
+    bool (*policy)(void *arg, const char *service, enum restriction_stage stage,
+                   const char **action);
 };
 
 /* ---- lists ---- */

@@ -82,6 +82,7 @@ enum verdict restriction_act(struct restriction_run *run, enum restriction_subje
 extern const struct restriction restriction_class;
 bool restriction_class_name(const char *s, size_t len);
 bool restriction_table_valid(const char *arg);
+bool restriction_service_valid(const char *arg);
 
 #define RESTRICTION_FUNCTION(name)                                                                 \
     enum verdict restrict_##name(struct restriction_run *run, const struct restriction_item *item)
@@ -107,6 +108,7 @@ RESTRICTION_FUNCTION(reject_unknown_sender_domain);
 RESTRICTION_FUNCTION(reject_unknown_recipient_domain);
 RESTRICTION_FUNCTION(check_client_access);
 RESTRICTION_FUNCTION(check_helo_access);
+RESTRICTION_FUNCTION(check_policy_service);
 RESTRICTION_FUNCTION(check_recipient_access);
 RESTRICTION_FUNCTION(check_sender_access);
 RESTRICTION_FUNCTION(defer_if_permit);

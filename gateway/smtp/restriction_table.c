@@ -11,6 +11,8 @@ static const struct restriction table[] = {
      restriction_table_valid},
     {"check_helo_access", NULL, RESTRICTION_ARG, restrict_check_helo_access,
      restriction_table_valid},
+    {"check_policy_service", NULL, RESTRICTION_ARG, restrict_check_policy_service,
+     restriction_service_valid},
     {"check_recipient_access", NULL, RESTRICTION_ARG | RESTRICTION_AT_RCPT,
      restrict_check_recipient_access, restriction_table_valid},
     {"check_sender_access", NULL, RESTRICTION_ARG, restrict_check_sender_access,

@@ -168,12 +168,11 @@ static void on_input(struct stream *stream, void *arg)
 static void on_secured(struct stream *stream, void *arg)
 {
     struct session *s = arg;
-    struct tls_info info;
 
     s->tls = true;
-    stream_tls_info(stream, &info);
-    log_debug("TLS", LOG_STR("id", s->id), LOG_STR("version", info.version),
-              LOG_STR("cipher", info.cipher));
+    stream_tls_info(stream, &s->tls_info);
+    log_debug("TLS", LOG_STR("id", s->id), LOG_STR("version", s->tls_info.version),
+              LOG_STR("cipher", s->tls_info.cipher));
     s->waiting = false;
     if (s->greeted)
         session_run(s);

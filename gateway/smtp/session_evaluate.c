@@ -19,6 +19,12 @@ static void set_facts(struct session *s, const struct restriction_address *recip
         .client_name = &s->client_name,
         .helo = s->helo,
         .login = s->login != NULL ? s->login->login : NULL,
+        .protocol = s->flavour->lmtp ? "LMTP"
+                    : s->esmtp       ? "ESMTP"
+                                     : "SMTP",
+        .tls_protocol = s->tls_info.version,
+        .tls_cipher = s->tls_info.cipher,
+        .tls_bits = s->tls_info.bits,
         .trusted = s->trusted,
         .tls = s->tls,
         .early_input = s->early_input,
@@ -26,6 +32,8 @@ static void set_facts(struct session *s, const struct restriction_address *recip
     if (s->tx != NULL) {
         f->sender = s->tx->sender;
         f->recipient_count = s->tx->recipient_count;
+        f->transaction = (uint64_t)s->tx->begun;
+        f->size = s->tx->declared_size;
     }
     if (recipient != NULL)
         f->recipient = *recipient;

@@ -87,6 +87,7 @@ struct session {
     bool trusted;     /* in mynetworks */
     bool early_input; /* sent more than it was allowed to before a reply */
     bool tls;
+    struct tls_info tls_info; /* with tls */
     bool greeted;
     bool last_word; /* AUTH: SCRAM's last challenge is out; an empty answer ends the login */
     unsigned errors, junk, messages;

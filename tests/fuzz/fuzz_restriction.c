@@ -33,6 +33,16 @@ static enum answer no_class(void *arg, const char *name, struct restriction_text
     return no_access(arg, name, ACCESS_CLIENT, NULL, out);
 }
 
+static bool no_policy(void *arg, const char *service, enum restriction_stage stage,
+                      const char **action)
+{
+    (void)arg;
+    (void)service;
+    (void)stage;
+    *action = NULL;
+    return true;
+}
+
 static bool no_dns(void *arg, const char *name, uint16_t type, struct restriction_dns *out)
 {
     (void)arg;
@@ -44,8 +54,8 @@ static bool no_dns(void *arg, const char *name, uint16_t type, struct restrictio
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct restriction_ops ops = {no_answer,  not_listed, no_dns,
-                                               not_listed, no_access,  no_class};
+    static const struct restriction_ops ops = {no_answer, not_listed, no_dns,   not_listed,
+                                               no_access, no_class,   no_policy};
     static struct conf *conf;
     struct smtp_address address = {.text = "a@b.example", .domain = "b.example"};
     struct restriction_client client = {.name = NULL};

@@ -1,7 +1,10 @@
 #!/usr/bin/python3
 """Restrictions against the whole stack: names of clients, DNS lists, who may send as whom; each both ways."""
+import os
 import re
+import socket
 import tempfile
+import threading
 import unittest
 
 import harness
@@ -23,9 +26,54 @@ good A 127.0.0.1
 """
 
 
+class PolicyService:
+    """A policy daemon: answers by the sender's local part; `mute` never does, `broken` closes."""
+
+    def __init__(self, path=None):
+        self.requests, self.connections = [], 0
+        self.sock = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
+        self.sock.bind(path or ("127.0.0.1", 0))
+        if path:
+            os.chmod(path, 0o777)
+        else:
+            self.port = self.sock.getsockname()[1]
+        self.sock.listen(16)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                conn, _ = self.sock.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self.serve, args=(conn,), daemon=True).start()
+
+    def serve(self, conn):
+        request = {}
+        with conn, conn.makefile("rw", newline="\n") as f:
+            for line in f:
+                if line != "\n":
+                    request.update([line[:-1].split("=", 1)])
+                    continue
+                self.requests.append(request)
+                local, request = request["sender"].split("@")[0], {}
+                if local == "broken":
+                    return
+                if local != "mute":
+                    f.write({"bad": "action=550 5.7.3 says the service\n\n", "odd": "what?\n\n"}
+                            .get(local, "action=DUNNO\n\n"))
+                    f.flush()
+
+    def close(self):
+        self.sock.shutdown(socket.SHUT_RDWR)
+        self.sock.close()
+
+
 class RestrictionTest(unittest.TestCase):
     CONF = {"mynetworks": "192.0.2.0/24", "resolver_timeout": "3s", "unknown_hostname_reject_code": "550",
-            "unknown_client_reject_code": "550", "maps_rbl_domains": "empty.lists.example bl.lists.example"}
+            "unknown_client_reject_code": "550", "smtpd_policy_service_timeout": "1s",
+            "smtpd_policy_service_retry_delay": "50ms", "maps_rbl_domains": "empty.lists.example bl.lists.example"}
 
     @classmethod
     def setUpClass(cls):
@@ -227,6 +275,41 @@ class RestrictionTest(unittest.TestCase):
         self.stack.wait_mail("alice", "warned-1")
         self.assertFalse([m for m in self.stack.mailbox("alice") if b"redirected-1" in m or b"discarded-1" in m])
         self.assertRegex(self.stack.dirigod.log(), 'access table warns .*text="odd one"')
+
+    # ---- policy services ----
+
+    def test_policy_service(self):
+        service = PolicyService()
+        self.addCleanup(service.close)
+        self.policy("Client", f"check_policy_service inet:127.0.0.1:{service.port}")
+        self.both("550 5.7.3 .*Client host rejected: says the service", {"login": "alice"}, sender="bad@example.com")
+        wanted = {"request": "smtpd_access_policy", "protocol_state": "RCPT", "protocol_name": "ESMTP",
+                  "client_address": "127.0.0.1", "client_name": "localhost", "reverse_client_name": "localhost",
+                  "helo_name": "client.example.net", "sender": "a@example.com", "recipient": "alice@example.org",
+                  "sasl_username": "alice", "encryption_protocol": "TLSv1.3"}
+        self.assertEqual({k: service.requests[-1].get(k) for k in wanted}, wanted)
+        for _ in range(5):
+            self.assertRegex(self.rcpt(), "^250")
+        self.assertEqual(service.connections, 1)  # one after another: one connection serves them all
+        self.assertEqual(len({r["instance"] for r in service.requests}), len(service.requests))
+        self.assertRegex(self.rcpt(sender="mute@example.com"), "^451 4.3.5 .*Server configuration problem")
+        self.assertRegex(self.rcpt(sender="odd@example.com"), "^451 4.3.5")
+        tried = len(service.requests)
+        self.assertRegex(self.rcpt(sender="broken@example.com"), "^451 4.3.5")
+        self.assertEqual(len(service.requests) - tried, 2)
+        self.assertRegex(self.rcpt(), "^250")
+        with Talk(self.stack) as t:  # who leaves takes its question along
+            t.hello()
+            t.send("MAIL FROM:<mute@example.com>\r\nRCPT TO:<alice@example.org>\r\n")
+            wait_for("the question", lambda: service.requests[-1]["sender"] == "mute@example.com")
+        self.assertRegex(self.rcpt(), "^250")
+
+    def test_policy_service_on_unix_socket(self):
+        self.policy("Sender", "check_policy_service unix:policy.test")
+        wait_for("no service", lambda: self.rcpt().startswith("451 4.3.5"), 8)
+        service = PolicyService(f"{self.stack.folder}/run/policy.test")
+        self.addCleanup(service.close)
+        self.both("550 5.7.3 <bad@example.com>: Sender address rejected: says", {}, sender="bad@example.com")
 
 
 if __name__ == "__main__":

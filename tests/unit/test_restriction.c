@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "gateway/base/buf.h"
+#include "gateway/smtp/policy_client.h"
 #include "gateway/smtp/restriction.h"
 
 /* A small world: what the directory and DNS answer, and how often DNS was asked. */
@@ -110,8 +111,24 @@ static enum answer world_class(void *arg, const char *name, struct restriction_t
     return out->text != NULL ? ANSWER_FOUND : ANSWER_ABSENT;
 }
 
-static const struct restriction_ops world_ops = {world_domain, world_listed, world_dns,
-                                                 world_owner,  world_access, world_class};
+static bool world_policy(void *arg, const char *service, enum restriction_stage stage,
+                         const char **action)
+{
+    (void)arg;
+    (void)stage;
+    *action = strcmp(service, "unix:gone") == 0 ? NULL : w.action;
+    return w.waits++ > 0;
+}
+
+static const struct restriction_ops world_ops = {
+    .domain = world_domain,
+    .listed = world_listed,
+    .dns = world_dns,
+    .owner = world_owner,
+    .access = world_access,
+    .class = world_class,
+    .policy = world_policy,
+};
 
 static void set_address(struct smtp_address *a, struct restriction_address *f, const char *text)
 {
@@ -547,6 +564,58 @@ static void test_classes(void **state)
     assert_int_equal(code(STAGE_RECIPIENT, "wrong"), 451);
 }
 
+static void test_policy_service(void **state)
+{
+    (void)state;
+    world("a@b.example", "x@ours.example");
+    w.client.reverse = w.client.verified = CLIENT_NAME_NONE;
+    w.action = "DUNNO";
+    assert_int_equal(code(STAGE_RECIPIENT, "check_policy_service inet:127.0.0.1:10023"), 0);
+    w.action = "DEFER_IF_PERMIT greylisted";
+    assert_int_equal(code(STAGE_RECIPIENT, "check_policy_service unix:a/b, permit"), 450);
+    w.action = "REJECT";
+    assert_int_equal(code(STAGE_RECIPIENT, "check_policy_service unix:a/b, permit"), 554);
+    assert_int_equal(code(STAGE_RECIPIENT, "check_policy_service unix:gone"), 451);
+    static const char *const wrong[] = {
+        "",       "unix:",          "unix:/tmp/x",      "unix:a/../b",
+        "inet:1", "inet:host:1",    "inet:127.0.0.1:0", "x",
+        "inet:",  "inet:::1:70000", "inet:127.0.0.1"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        char text[128], *error = NULL;
+        snprintf(text, sizeof(text), "check_policy_service %s", wrong[i]);
+        assert_null(restriction_compile(text, STAGE_CLIENT, &error));
+        free(error);
+    }
+}
+
+static void test_policy_reply(void **state)
+{
+    static const struct {
+        const char *data, *action;
+        int rc;
+    } cases[] = {
+        {"action=DUNNO\n\n", "DUNNO", 1}, {"x=y\naction=reject no =\n\nrest", "reject no =", 1},
+        {"action=\n\n", NULL, -1},        {"\n", NULL, -1},
+        {"action=OK\n", NULL, 0},         {"", NULL, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *action;
+        size_t len = strlen(cases[i].data), used, n;
+        int rc = 0;
+        /* Whole, and byte by byte. */
+        assert_int_equal(policy_reply_parse(cases[i].data, len, &used, &action, &n), cases[i].rc);
+        for (size_t j = 0; j <= len && rc == 0; j++)
+            rc = policy_reply_parse(cases[i].data, j, &used, &action, &n);
+        assert_int_equal(rc, cases[i].rc);
+        if (rc == 1) {
+            assert_int_equal(n, strlen(cases[i].action));
+            assert_memory_equal(action, cases[i].action, n);
+        }
+    }
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -577,6 +646,8 @@ int main(void)
         cmocka_unit_test(test_actions),
         cmocka_unit_test(test_tables),
         cmocka_unit_test(test_classes),
+        cmocka_unit_test(test_policy_service),
+        cmocka_unit_test(test_policy_reply),
     };
     return cmocka_run_group_tests_name("restriction", tests, setup, teardown);
 }
