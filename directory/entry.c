@@ -351,6 +351,20 @@ static void emit_class_names(const struct entry *e, const struct key_sink *sink)
     }
 }
 
+/* The stages that are evaluated once for a message: most policies leave them alone. */
+static void emit_stages(const struct entry *e, const struct key_sink *sink)
+{
+    static const enum entry_attr attrs[] = {ATTR_DATA_RESTRICTIONS, ATTR_END_OF_DATA_RESTRICTIONS};
+    for (size_t i = 0; i < sizeof attrs / sizeof attrs[0]; i++) {
+        char attr = (char)attrs[i];
+        struct index_key key;
+        if (entry_count(e, attrs[i]) == 0)
+            continue;
+        index_key(&key, INDEX_STAGE, &attr, 1);
+        sink->fn(&key, sink->arg);
+    }
+}
+
 static void emit_members(const struct entry *e, const struct key_sink *sink)
 {
     const char *value;
@@ -378,6 +392,8 @@ void entry_index_keys(const struct entry *e, void (*fn)(const struct index_key *
         emit_members(e, &sink);
     if ((kinds & ENTRY_DOMAIN) != 0)
         emit_domains(e, &sink);
+    if ((kinds & ENTRY_POLICY) != 0)
+        emit_stages(e, &sink);
     if ((kinds & ENTRY_ACCESS) != 0)
         access_index_keys(e, fn, arg);
     if ((kinds & ENTRY_CLASS) != 0)

@@ -184,3 +184,14 @@ enum answer policy_restrictions(struct snapshot *snap, const char *address, enum
         answer = policy_of_all(&s);
     return answer == ANSWER_ABSENT ? policy_of_conf(&s, arena) : answer;
 }
+
+bool policy_anywhere(struct snapshot *snap, enum entry_attr attr)
+{
+    const struct entry *e[2];
+    char byte = (char)attr;
+    struct index_key key;
+    if (list_of(snapshot_conf(snap), attr)->n > 0 || !snapshot_fresh_for_lookup(snap))
+        return true;
+    index_key(&key, INDEX_STAGE, &byte, 1);
+    return snapshot_find(snap, &key, ENTRY_POLICY, e) != 0;
+}

@@ -75,4 +75,11 @@ enum answer address_owner(struct snapshot *snap, const char *address, const stru
 enum answer policy_restrictions(struct snapshot *snap, const char *address, enum entry_attr attr,
                                 struct arena *arena, const char **text, const char **dn);
 
+/*
+ * Whether anybody has a list there at all, for ATTR_DATA_RESTRICTIONS and
+ * ATTR_END_OF_DATA_RESTRICTIONS: one look instead of one for each recipient. True also where nobody
+ * can tell.
+ */
+bool policy_anywhere(struct snapshot *snap, enum entry_attr attr);
+
 #endif

@@ -26,7 +26,7 @@ static bool keep_data_list(struct session *s, const char *address)
     struct restriction_result r;
     const char *dn;
 
-    if (s->flavour->submission)
+    if (!evaluation_has_lists(s->eval, STAGE_DATA))
         return true;
     struct restriction_list *list = evaluation_list(s->eval, STAGE_DATA, address, &dn, &r);
     if (list == NULL) {

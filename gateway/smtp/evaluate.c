@@ -14,9 +14,10 @@
 #define SCRATCH_MAX ((size_t)32 << 20)
 
 static const enum entry_attr stage_attrs[STAGE_COUNT] = {
-    [STAGE_CLIENT] = ATTR_CLIENT_RESTRICTIONS,       [STAGE_HELO] = ATTR_HELO_RESTRICTIONS,
-    [STAGE_SENDER] = ATTR_SENDER_RESTRICTIONS,       [STAGE_RELAY] = ATTR_RELAY_RESTRICTIONS,
-    [STAGE_RECIPIENT] = ATTR_RECIPIENT_RESTRICTIONS, [STAGE_DATA] = ATTR_DATA_RESTRICTIONS,
+    [STAGE_CLIENT] = ATTR_CLIENT_RESTRICTIONS,           [STAGE_HELO] = ATTR_HELO_RESTRICTIONS,
+    [STAGE_SENDER] = ATTR_SENDER_RESTRICTIONS,           [STAGE_RELAY] = ATTR_RELAY_RESTRICTIONS,
+    [STAGE_RECIPIENT] = ATTR_RECIPIENT_RESTRICTIONS,     [STAGE_DATA] = ATTR_DATA_RESTRICTIONS,
+    [STAGE_END_OF_DATA] = ATTR_END_OF_DATA_RESTRICTIONS,
 };
 
 bool result_refuses(const struct restriction_result *r)
@@ -468,6 +469,13 @@ void evaluation_run(struct evaluation *e, unsigned stages)
         restriction_run_add(&e->run, stage, list, dn);
     }
     go_on(e);
+}
+
+bool evaluation_has_lists(struct evaluation *e, enum restriction_stage stage)
+{
+    if (e->snap == NULL)
+        e->snap = snapshot_take(e->by->directory);
+    return !e->submission && (e->snap == NULL || policy_anywhere(e->snap, stage_attrs[stage]));
 }
 
 void evaluation_run_lists(struct evaluation *e, const struct restriction_step *steps, size_t n)

@@ -109,6 +109,8 @@ const struct resolution *evaluation_recipient(struct evaluation *e);
 struct restriction_list *evaluation_list(struct evaluation *e, enum restriction_stage stage,
                                          const char *recipient, const char **dn,
                                          struct restriction_result *r);
+/* Whether anybody has a list at STAGE_DATA or STAGE_END_OF_DATA; the snapshot is taken. */
+bool evaluation_has_lists(struct evaluation *e, enum restriction_stage stage);
 /*
  * The last word at RCPT, inside done, when no list has refused: whether the recipient is there, and
  * whether mail for others may be relayed. False: the refusal is in *r, and *reason (or NULL) says

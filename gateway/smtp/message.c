@@ -281,6 +281,32 @@ static void discard(struct session *s)
     transaction_end(s);
 }
 
+/* Nothing is left against it. */
+static void accept_message(struct session *s)
+{
+    if (s->tx->discard)
+        discard(s);
+    else if (s->tx->redirect != NULL && transaction_redirect(s) != 0)
+        reject(s, 451, "4.3.5", "Server configuration error");
+    else
+        commit(s);
+}
+
+static void end_of_data_done(struct session *s, struct restriction_result *r)
+{
+    if (result_refuses(r)) {
+        log_info("message refused by restrictions", LOG_STR("id", s->id),
+                 LOG_STR("restriction", r->restriction),
+                 LOG_STR("policy", r->dn != NULL ? r->dn : "dirigo.conf"));
+        reject(s, r->code, r->status, r->text);
+        return;
+    }
+    transaction_take_effects(s->tx, &s->eval->run);
+    /* A redirection takes a snapshot of its own. */
+    evaluation_rest(s->eval);
+    accept_message(s);
+}
+
 /* The message is complete: refused for what was wrong in it, or committed. */
 static void message_end(struct session *s)
 {
@@ -320,12 +346,8 @@ static void message_end(struct session *s)
             reject(s, 451, "4.3.0", "The message cannot be stored");
         return;
     }
-    if (s->tx->discard)
-        discard(s);
-    else if (s->tx->redirect != NULL && transaction_redirect(s) != 0)
-        reject(s, 451, "4.3.5", "Server configuration error");
-    else
-        commit(s);
+    if (!evaluate_end_of_data(s, m->written, end_of_data_done))
+        accept_message(s);
 }
 
 void message_orphan(struct session *s)

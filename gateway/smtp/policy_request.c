@@ -19,8 +19,8 @@ static void put_number(struct buf *out, const char *name, uint64_t value)
 
 static const char *protocol_state(const struct restriction_facts *f, enum restriction_stage stage)
 {
-    if (stage == STAGE_DATA)
-        return "DATA";
+    if (stage >= STAGE_DATA)
+        return stage == STAGE_DATA ? "DATA" : "END-OF-MESSAGE";
     if (f->recipient.given != NULL)
         return "RCPT";
     if (f->sender.given != NULL)
@@ -49,7 +49,7 @@ void policy_request(const struct restriction_facts *f, enum restriction_stage st
     put(out, "helo_name", f->helo);
     put(out, "sender", f->sender.full);
     put(out, "recipient", f->recipient.full);
-    put_number(out, "recipient_count", stage == STAGE_DATA ? f->recipient_count : 0);
+    put_number(out, "recipient_count", stage >= STAGE_DATA ? f->recipient_count : 0);
     put(out, "queue_id", "");
     /* One value for all requests about one message, and for no others. */
     buf_printf(out, "instance=%s.%" PRIu64 "\n", f->id != NULL ? f->id : "", f->transaction);

@@ -23,9 +23,13 @@ struct restriction_list {
 };
 
 static const char *const stage_names[STAGE_COUNT] = {
-    [STAGE_CLIENT] = "smtpd_client_restrictions",       [STAGE_HELO] = "smtpd_helo_restrictions",
-    [STAGE_SENDER] = "smtpd_sender_restrictions",       [STAGE_RELAY] = "smtpd_relay_restrictions",
-    [STAGE_RECIPIENT] = "smtpd_recipient_restrictions", [STAGE_DATA] = "smtpd_data_restrictions",
+    [STAGE_CLIENT] = "smtpd_client_restrictions",
+    [STAGE_HELO] = "smtpd_helo_restrictions",
+    [STAGE_SENDER] = "smtpd_sender_restrictions",
+    [STAGE_RELAY] = "smtpd_relay_restrictions",
+    [STAGE_RECIPIENT] = "smtpd_recipient_restrictions",
+    [STAGE_DATA] = "smtpd_data_restrictions",
+    [STAGE_END_OF_DATA] = "smtpd_end_of_data_restrictions",
 };
 
 const char *restriction_stage_name(enum restriction_stage stage)
@@ -73,7 +77,7 @@ static int compile_words(struct restriction_list *list, char **error)
             *error = mem_printf("more than %d restrictions", RESTRICTION_ITEMS_MAX);
             return -1;
         }
-        if (list->stage == STAGE_DATA && (def->flags & RESTRICTION_AT_RCPT)) {
+        if (list->stage >= STAGE_DATA && (def->flags & RESTRICTION_AT_RCPT)) {
             *error = mem_printf("%s needs a recipient and cannot stand in %s", def->name,
                                 stage_names[list->stage]);
             return -1;
@@ -244,6 +248,7 @@ static enum restriction_subject stage_subject(enum restriction_stage stage)
     case STAGE_SENDER:
         return SUBJECT_SENDER;
     case STAGE_DATA:
+    case STAGE_END_OF_DATA:
         return SUBJECT_STAGE;
     default:
         return SUBJECT_RECIPIENT;
@@ -272,7 +277,9 @@ enum verdict restriction_refuse(struct restriction_run *run, enum restriction_su
         return restriction_say(run, code, status, "<%.300s>: Recipient address rejected: %s",
                                f->recipient.given != NULL ? f->recipient.given->text : "", text);
     default:
-        return restriction_say(run, code, status, "Data command rejected: %s", text);
+        return restriction_say(
+            run, code, status, "%s rejected: %s",
+            restriction_run_stage(run) == STAGE_DATA ? "Data command" : "End-of-data", text);
     }
 }
 

@@ -33,6 +33,7 @@ enum restriction_stage {
     STAGE_RELAY,
     STAGE_RECIPIENT,
     STAGE_DATA,
+    STAGE_END_OF_DATA,
     STAGE_COUNT
 };
 /* "smtpd_relay_restrictions" and its like. */

@@ -87,3 +87,59 @@ void evaluate_data(struct session *s,
     prepare(s, NULL, evaluated);
     evaluation_run_lists(s->eval, s->tx->data_lists, s->tx->data_list_count);
 }
+
+/* Adds the list of one recipient to those of the others, without doubles. */
+static bool add_list(struct session *s, const char *recipient, struct restriction_step *steps,
+                     size_t *n, struct restriction_result *r)
+{
+    const char *dn;
+    struct restriction_list *list = evaluation_list(s->eval, STAGE_END_OF_DATA, recipient, &dn, r);
+
+    if (list == NULL)
+        return false;
+    for (size_t i = 0; i < *n; i++) {
+        if (steps[i].list == list) {
+            restriction_list_unref(&list);
+            return true;
+        }
+    }
+    if (*n == DATA_LISTS_MAX) {
+        restriction_list_unref(&list);
+        *r = (struct restriction_result){.verdict = VERDICT_DEFER,
+                                         .code = 452,
+                                         .status = "4.5.3",
+                                         .restriction = "smtpd_end_of_data_restrictions",
+                                         .text = "Too many policies for one message"};
+        return false;
+    }
+    steps[(*n)++] = (struct restriction_step){.stage = STAGE_END_OF_DATA, .list = list, .dn = dn};
+    return true;
+}
+
+bool evaluate_end_of_data(struct session *s, uint64_t size,
+                          void (*evaluated)(struct session *s, struct restriction_result *r))
+{
+    struct evaluation *e = evaluate_begin(s);
+    struct restriction_step steps[DATA_LISTS_MAX];
+    struct restriction_result failure;
+    struct recipient *r;
+    size_t n = 0;
+    bool good = true;
+
+    prepare(s, NULL, evaluated);
+    e->facts.size = size;
+    if (!evaluation_has_lists(e, STAGE_END_OF_DATA)) {
+        evaluation_rest(e);
+        return false;
+    }
+    STAILQ_FOREACH (r, &s->tx->recipients, link)
+        if (!(good = add_list(s, r->address, steps, &n, &failure)))
+            break;
+    if (good)
+        evaluation_run_lists(e, steps, n);
+    else
+        done(s, &failure);
+    for (size_t i = 0; i < n; i++)
+        restriction_list_unref(&steps[i].list);
+    return true;
+}

@@ -171,6 +171,10 @@ void evaluate(struct session *s, unsigned stages, const struct restriction_addre
 /* Evaluates the lists that the transaction's recipients have at DATA. */
 void evaluate_data(struct session *s,
                    void (*done)(struct session *s, struct restriction_result *r));
+/* The same at the end of data, with the message's size. False: nobody has such a list, and nothing
+ * is called. */
+bool evaluate_end_of_data(struct session *s, uint64_t size,
+                          void (*done)(struct session *s, struct restriction_result *r));
 
 /* ---- transaction.c ---- */
 

@@ -276,6 +276,26 @@ class RestrictionTest(unittest.TestCase):
         self.assertFalse([m for m in self.stack.mailbox("alice") if b"redirected-1" in m or b"discarded-1" in m])
         self.assertRegex(self.stack.dirigod.log(), 'access table warns .*text="odd one"')
 
+    def test_end_of_data(self):
+        service = PolicyService()
+        self.addCleanup(service.close)
+        self.policy("EndOfData", f"check_policy_service inet:127.0.0.1:{service.port}")
+        wait_for("the policy", lambda: self.send("end-0") and service.requests, 8)
+        self.assertIn("End-of-data rejected: says the service",
+                      self.send("end-1", ["alice@example.org", "bob@example.org"], "bad@example.com", "550 5.7.3"))
+        last = service.requests[-1]
+        self.assertEqual((last["protocol_state"], last["recipient_count"]), ("END-OF-MESSAGE", "2"))
+        self.assertGreater(int(last["size"]), 100)
+        self.send("end-2", ["alice@example.org", "bob@example.org"])
+        self.stack.wait_mail("bob", "end-2")
+        self.assertFalse([m for m in self.stack.mailbox("alice") if b"end-1" in m])
+        self.policy("EndOfData", "check_sender_access at_end")
+        self.access("at_end", "REDIRECT bob@example.org", "end.example")
+        self.access("at_end", "REJECT", "no.example")
+        wait_for("the table", lambda: self.send("end-3", sender="x@no.example", end="554 5.7.1"), 8)
+        self.send("end-4", sender="x@end.example")
+        self.stack.wait_mail("bob", "end-4")
+
     # ---- policy services ----
 
     def test_policy_service(self):

@@ -325,6 +325,11 @@ static void test_policy(void **state)
     PUT(&fx, 10, ENTRY_USER, "uid=alice", {ATTR_MAIL, "alice@example.org"},
         {ATTR_POLICY, "cn=p-user"});
     assert_string_equal(policy("alice@example.org", rcpt), "user");
+    assert_false(policy_anywhere(snap, ATTR_DATA_RESTRICTIONS));
+    PUT(&fx, 35, ENTRY_POLICY, "cn=p-data", {ATTR_DATA_RESTRICTIONS, "reject"});
+    policy(NULL, rcpt);
+    assert_true(policy_anywhere(snap, ATTR_DATA_RESTRICTIONS));
+    assert_false(policy_anywhere(snap, ATTR_END_OF_DATA_RESTRICTIONS));
     /* Two global ones: nobody can tell. */
     PUT(&fx, 34, ENTRY_POLICY | ENTRY_GLOBAL, "cn=p-all2", {rcpt, "all2"});
     assert_string_equal(policy(NULL, rcpt), "unknown");
