@@ -59,7 +59,8 @@ static void splice_closed(struct stream *s, enum stream_end why, void *arg)
 static const struct stream_ops splice_ops = {
     .input = splice_input, .drained = splice_drained, .closed = splice_closed};
 
-void stream_splice(struct stream **a, struct stream **b, void (*done)(void *arg), void *arg)
+struct splice *stream_splice(struct stream **a, struct stream **b, void (*done)(void *arg),
+                             void *arg)
 {
     struct splice *splice = mem_zalloc(sizeof(*splice));
     splice->a = (struct splice_side){splice, *a, &splice->b};
@@ -76,4 +77,18 @@ void stream_splice(struct stream **a, struct stream **b, void (*done)(void *arg)
         stream_resume(splice->a.stream);
     if (stream_pending(splice->a.stream) <= SPLICE_HIGH)
         stream_resume(splice->b.stream);
+    return splice;
+}
+
+void stream_splice_end(struct splice **splice)
+{
+    struct splice *s = *splice;
+    if (s == NULL)
+        return;
+    *splice = NULL;
+    splice_forward(&s->a);
+    splice_forward(&s->b);
+    stream_finish(&s->a.stream);
+    stream_finish(&s->b.stream);
+    free(s);
 }

@@ -107,9 +107,13 @@ int stream_fd(const struct stream *s);
 
 /*
  * Joins two streams: each one's bytes go to the other, with back-pressure, until either ends; then
- * the other is flushed and closed, and done(arg) is called. Both belong to the splice from then on.
- * The idle time-outs of the streams stay in force.
+ * the other is flushed and closed, and done(arg) is called: the splice is gone then. Both belong to
+ * the splice from now on. The idle time-outs of the streams stay in force.
  */
-void stream_splice(struct stream **a, struct stream **b, void (*done)(void *arg), void *arg);
+struct splice;
+struct splice *stream_splice(struct stream **a, struct stream **b, void (*done)(void *arg),
+                             void *arg);
+/* Ends it early: what has come is passed on, both streams are finished, done is not called. */
+void stream_splice_end(struct splice **splice);
 
 #endif

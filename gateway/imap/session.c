@@ -247,6 +247,8 @@ static void command_over(struct imap *s)
     imap_set_work(s, NULL, NULL);
 }
 
+static const char goodbye[] = "* BYE Server is shutting down\r\n";
+
 /* Goes on with whatever can: the rest of an answer, then the next commands. */
 static void progress(struct imap *s)
 {
@@ -266,7 +268,9 @@ static void progress(struct imap *s)
         }
         if (s->working)
             command_over(s);
-        if (s->closing) {
+        if (s->quitting && !s->closing)
+            stream_printf(s->stream, "%s", goodbye);
+        if (s->closing || s->quitting) {
             finish(s);
             return;
         }
@@ -353,14 +357,23 @@ static void *start(const struct mail_env *env, const struct mail_start *st,
     return s;
 }
 
+static void quit(void *session)
+{
+    struct imap *s = session;
+    s->quitting = true;
+    if (!s->working && s->stream != NULL)
+        progress(s);
+}
+
 static void stop(void *session)
 {
-    static const char bye[] = "* BYE Server is shutting down\r\n";
     struct imap *s = session;
     /* The loop runs no more: what does not leave now never does. */
     if (!s->working && s->stream != NULL && stream_pending(s->stream) == 0)
-        (void)!send(stream_fd(s->stream), bye, sizeof(bye) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+        (void)!send(stream_fd(s->stream), goodbye, sizeof(goodbye) - 1,
+                    MSG_DONTWAIT | MSG_NOSIGNAL);
     session_close(s);
 }
 
-const struct mail_protocol imap_protocol = {.name = "imap", .start = start, .stop = stop};
+const struct mail_protocol imap_protocol = {
+    .name = "imap", .start = start, .quit = quit, .stop = stop};

@@ -32,9 +32,12 @@ struct imap {
     struct view *view; /* the selected folder, or NULL */
     char *folder;      /* its name when it was selected */
 
-    bool working;     /* a command is being carried out */
-    bool job;         /* a job or request runs: the session must not be freed */
-    bool closing;     /* the answer being sent is the last */
+    bool working; /* a command is being carried out */
+    bool job;     /* a job or request runs: the session must not be freed */
+    bool closing;
+    bool quitting;
+        /* the system stops: say goodbye behind the command under way */ /* the answer being sent is
+                                                                            the last */
     atomic_bool gone; /* nobody waits for an answer any more: a long job ends early */
     unsigned errors;  /* BAD answers without a good command between them */
     uint64_t commands;

@@ -263,6 +263,15 @@ static void *start(const struct mail_env *env, const struct mail_start *st,
     return s;
 }
 
+static void quit(void *session)
+{
+    struct pop3 *s = session;
+    /* POP3 has no goodbye of the server's own; without QUIT nothing is removed. */
+    s->closing = true;
+    if (!s->working && s->stream != NULL)
+        finish(s);
+}
+
 static void stop(void *session)
 {
     struct pop3 *s = session;
@@ -270,4 +279,5 @@ static void stop(void *session)
     session_close(s);
 }
 
-const struct mail_protocol pop3_protocol = {.name = "pop3", .start = start, .stop = stop};
+const struct mail_protocol pop3_protocol = {
+    .name = "pop3", .start = start, .quit = quit, .stop = stop};

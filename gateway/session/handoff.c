@@ -21,7 +21,8 @@ struct handoff {
     struct loop *loop;
     unsigned count;
     struct ipc_client **mailboxes;
-    LIST_HEAD(, gift) gifts; /* under way */
+    LIST_HEAD(, gift) gifts;      /* under way */
+    LIST_HEAD(, joined) sessions; /* with TLS, after they were given away */
 };
 
 /* A stream on its way. It stays with us, paused, until dirigo-mailbox has said that it has it. */
@@ -41,6 +42,8 @@ struct gift {
 
 /* A session with TLS after it was given away: its bytes go through this process. */
 struct joined {
+    LIST_ENTRY(joined) link;
+    struct splice *splice;
     void (*ended)(void *arg);
     void *arg;
 };
@@ -62,6 +65,7 @@ struct handoff *handoff_new(struct loop *loop, const char *run_path, unsigned co
         free(path);
     }
     LIST_INIT(&h->gifts);
+    LIST_INIT(&h->sessions);
     return h;
 }
 
@@ -93,6 +97,7 @@ static void joined_done(void *arg)
     struct joined *j = arg;
     void (*ended)(void *) = j->ended;
     void *ended_arg = j->arg;
+    LIST_REMOVE(j, link);
     free(j);
     ended(ended_arg);
 }
@@ -124,7 +129,8 @@ static void gift_taken(struct gift *g)
         g->other = -1;
         j->ended = g->ended;
         j->arg = g->arg;
-        stream_splice(&g->stream, &pair, joined_done, j);
+        LIST_INSERT_HEAD(&g->handoff->sessions, j, link);
+        j->splice = stream_splice(&g->stream, &pair, joined_done, j);
     } else {
         /* dirigo-mailbox has a descriptor of its own; closing ours ends nothing. */
         struct buf input = {0};
@@ -290,6 +296,11 @@ void handoff_free(struct handoff **ph)
         struct gift *g = LIST_FIRST(&h->gifts);
         stream_free(&g->stream);
         gift_return(g, NULL);
+    }
+    while (!LIST_EMPTY(&h->sessions)) {
+        struct joined *j = LIST_FIRST(&h->sessions);
+        stream_splice_end(&j->splice);
+        joined_done(j);
     }
     free(h->mailboxes);
     free(h);

@@ -45,6 +45,7 @@ struct handoff;
 /* run_path: the run directory as this process sees it; count: how many dirigo-mailbox processes
  * there are. */
 struct handoff *handoff_new(struct loop *loop, const char *run_path, unsigned count);
+/* Sessions behind TLS end now: ended() is called for each. */
 void handoff_free(struct handoff **h);
 unsigned handoff_index(const struct uuid *owner, unsigned count);
 /*

@@ -424,7 +424,7 @@ void login_process_free(struct login_process **pp)
     if (p == NULL)
         return;
     *pp = NULL;
-    /* Streams on their way come back or are gone; what runs behind TLS ends with the loop. */
+    /* Streams on their way come back or are gone; what runs behind TLS ends here. */
     handoff_free(&p->handoff);
     TAILQ_FOREACH_SAFE (l, &p->logins, link, next)
         login_free(l);

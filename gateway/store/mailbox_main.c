@@ -180,11 +180,17 @@ static int start(struct service *s)
 }
 
 /* Sessions go on until they end by themselves; new ones belong to the process that takes over. The
- * front ends' channels close, so that connecting again they reach that one. */
+ * front ends' channels close, so that connecting again they reach that one. When the whole system
+ * stops, sessions without a command under way end. */
 static void drain(struct service *s)
 {
     struct mailbox_process *p = service_data(s);
+    struct held_session *h, *next;
     ipc_server_free(&p->server);
+    if (!service_stopping(s))
+        return;
+    LIST_FOREACH_SAFE (h, &p->sessions, entry, next)
+        h->protocol->quit(h->session);
 }
 
 /* Sessions whose jobs run end with their jobs; the queue's client then answers what is outstanding,

@@ -50,6 +50,9 @@ struct mail_protocol {
     /* ended(arg) is called once, when the session is gone (never from inside start). */
     void *(*start)(const struct mail_env *env, const struct mail_start *start,
                    void (*ended)(void *arg), void *arg);
+    /* The system stops: a session without a command under way says goodbye and ends, one with a
+     * command ends behind it. Called from the loop; may be called again. */
+    void (*quit)(void *session);
     /* The process ends: says goodbye as far as that can be done at once, and starts no new jobs.
      * ended() follows, now or when the job that runs is done. */
     void (*stop)(void *session);
