@@ -301,6 +301,7 @@ class Stack:
         env = dict(os.environ)
         leaks = "0" if os.geteuid() == 0 else env.get("DIRIGO_LEAKS", "1")
         env["ASAN_OPTIONS"] = f"log_path={self.folder}/asan/report:detect_leaks={leaks}:abort_on_error=0"
+        env["ASAN_OPTIONS"] += env.get("DIRIGO_ASAN", "")
         env["UBSAN_OPTIONS"] = f"print_stacktrace=1:log_path={self.folder}/asan/report"
         return env
 
