@@ -86,7 +86,12 @@ static void config_check_pair(const struct conf *conf, const char *parameter, co
 {
     char *error = NULL;
     struct tls_context *tls = tls_server_new(cert, key, &error);
-    if (tls == NULL)
+    if (tls != NULL && tls_server_add_names(tls, (const char *const *)conf->ssl_sni_certs.v,
+                                            conf->ssl_sni_certs.n, &error) != 0) {
+        buf_printf(errors, "%s: ssl_sni_certs: %s\n", conf_origin(conf, "ssl_sni_certs"), error);
+        free(error);
+        error = NULL;
+    } else if (tls == NULL)
         buf_printf(
             errors,
             "%s: %s: %s; give the certificate chain and the private key that belongs to it\n",

@@ -1,5 +1,6 @@
 noinst_LIBRARIES += gateway/event/libdgevent.a gateway/event/libdgtls.a
 gateway_event_libdgevent_a_SOURCES = \
+	%D%/linger.c %D%/linger.h \
 	%D%/listener.c %D%/listener.h \
 	%D%/loop.c %D%/loop.h \
 	%D%/splice.c \
@@ -8,7 +9,10 @@ gateway_event_libdgevent_a_SOURCES = \
 gateway_event_libdgevent_a_CFLAGS = $(AM_CFLAGS) $(LIBEVENT_CFLAGS)
 gateway_event_libdgtls_a_SOURCES = \
 	%D%/stream_tls.c \
-	%D%/tls.c %D%/tls.h %D%/tls_private.h
+	%D%/tls.c %D%/tls.h %D%/tls_private.h \
+	%D%/tls_peer.c \
+	%D%/tls_server.c \
+	%D%/tls_ticket.c
 gateway_event_libdgtls_a_CFLAGS = $(AM_CFLAGS) $(LIBEVENT_CFLAGS) $(OPENSSL_CFLAGS)
 
 # For a program without TLS, and for one with it.

@@ -25,6 +25,8 @@ struct loop {
     int wakeup_fd;
     pthread_mutex_t lock; /* guards the list of posts, the one thing other threads touch */
     struct post *first, **last;
+    TAILQ_HEAD(, loop_guest) guests;
+    unsigned guest_count;
 };
 
 /* Runs what was posted up to now; what is posted meanwhile waits for the next wake-up. */
@@ -66,6 +68,7 @@ struct loop *loop_new(void)
     if (loop->base == NULL || loop->wakeup_fd < 0)
         log_fatal("cannot make an event loop");
     loop->last = &loop->first;
+    TAILQ_INIT(&loop->guests);
     pthread_mutex_init(&loop->lock, NULL);
     loop->wakeup = event_new(loop->base, loop->wakeup_fd, EV_READ | EV_PERSIST, loop_woken, loop);
     event_add(loop->wakeup, NULL);
@@ -80,6 +83,9 @@ void loop_free(struct loop **loop)
     if (l == NULL)
         return;
     loop_run_posts(l);
+    struct loop_guest *guest;
+    while ((guest = TAILQ_FIRST(&l->guests)) != NULL)
+        guest->end(guest);
     /* A stream freed while a callback of its own was due is let go of in that callback's place. */
     event_base_loop(l->base, EVLOOP_NONBLOCK);
     event_free(l->wakeup);
@@ -119,6 +125,25 @@ void loop_post(struct loop *loop, void (*fn)(void *arg), void *arg)
     /* The counter cannot overflow, and a loop that was woken already needs no second wake-up. */
     if (first && write(loop->wakeup_fd, &one, sizeof(one)) < 0)
         log_fatal("cannot wake the event loop");
+}
+
+/* ---- guests ---- */
+
+void loop_guest_add(struct loop *loop, struct loop_guest *guest)
+{
+    TAILQ_INSERT_TAIL(&loop->guests, guest, link);
+    loop->guest_count++;
+}
+
+void loop_guest_remove(struct loop *loop, struct loop_guest *guest)
+{
+    TAILQ_REMOVE(&loop->guests, guest, link);
+    loop->guest_count--;
+}
+
+unsigned loop_guest_count(const struct loop *loop)
+{
+    return loop->guest_count;
 }
 
 /* ---- timers ---- */

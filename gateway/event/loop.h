@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 struct loop;
 struct event_base;
@@ -23,6 +24,18 @@ struct event_base *loop_base(struct loop *loop);
 
 /* Runs fn(arg) on the loop soon; may be called from any thread. */
 void loop_post(struct loop *loop, void (*fn)(void *arg), void *arg);
+
+/*
+ * What nobody owns but the loop: it ends by itself, and at the latest in loop_free, which calls
+ * end(). end() takes itself off the list.
+ */
+struct loop_guest {
+    TAILQ_ENTRY(loop_guest) link;
+    void (*end)(struct loop_guest *guest);
+};
+void loop_guest_add(struct loop *loop, struct loop_guest *guest);
+void loop_guest_remove(struct loop *loop, struct loop_guest *guest);
+unsigned loop_guest_count(const struct loop *loop);
 
 /* A one-shot or repeating timer. It fires on the loop; timer_free stops it, and accepts NULL
  * inside. */

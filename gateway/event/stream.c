@@ -15,11 +15,14 @@
 
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
+#include "gateway/event/linger.h"
 #include "gateway/event/stream_private.h"
 
 #define STREAM_INPUT_MAX     65536
 #define STREAM_FINISH_MS     10000
 #define STREAM_FILE_COPY_MAX 65536
+
+static void stream_linger(struct stream *s);
 
 static void stream_read_cb(struct bufferevent *bev, void *arg)
 {
@@ -35,7 +38,7 @@ static void stream_write_cb(struct bufferevent *bev, void *arg)
     if (evbuffer_get_length(bufferevent_get_output(bev)) > 0)
         return;
     if (s->state == STREAM_FINISHING)
-        stream_free(&s);
+        stream_linger(s);
     else if (s->state == STREAM_HANDSHAKE && s->start_handshake != NULL)
         s->start_handshake(s);
     else if (s->state == STREAM_OPEN && s->ops->drained != NULL)
@@ -51,6 +54,7 @@ void stream_fail(struct stream *s, enum stream_end why)
     if (s->state == STREAM_CLOSED)
         return;
     s->state = STREAM_CLOSED;
+    timer_free(&s->handshake_timer);
     bufferevent_disable(s->bev, EV_READ | EV_WRITE);
     s->ops->closed(s, why, s->arg);
 }
@@ -191,13 +195,33 @@ void stream_free(struct stream **stream)
     if (s == NULL)
         return;
     *stream = NULL;
+    if (s->state == STREAM_FINISHING)
+        loop_guest_remove(s->loop, &s->guest);
     if (s->tls && s->close_notify != NULL)
         s->close_notify(s);
+    timer_free(&s->handshake_timer);
     bufferevent_free(s->bev);
     if (s->guarded != NULL)
         evbuffer_free(s->guarded);
+    arena_free(&s->peer_arena);
     free(s->server_name);
     free(s);
+}
+
+/* All is sent: the descriptor lives on until the peer has read it. */
+static void stream_linger(struct stream *s)
+{
+    struct loop *loop = s->loop;
+    int fd = fcntl(stream_fd(s), F_DUPFD_CLOEXEC, 3);
+    stream_free(&s);
+    if (fd >= 0)
+        linger_close(loop, fd);
+}
+
+static void stream_guest_end(struct loop_guest *guest)
+{
+    struct stream *s = (struct stream *)((char *)guest - offsetof(struct stream, guest));
+    stream_free(&s);
 }
 
 void stream_finish(struct stream **stream)
@@ -207,12 +231,18 @@ void stream_finish(struct stream **stream)
         return;
     *stream = NULL;
     bool flushed = evbuffer_get_length(bufferevent_get_output(s->bev)) == 0;
-    if (flushed || s->state == STREAM_CLOSED || s->state == STREAM_CONNECTING ||
+    if (s->state == STREAM_CLOSED || s->state == STREAM_CONNECTING ||
         s->state == STREAM_HANDSHAKE) {
         stream_free(&s);
         return;
     }
+    if (flushed) {
+        stream_linger(s);
+        return;
+    }
     s->state = STREAM_FINISHING;
+    s->guest.end = stream_guest_end;
+    loop_guest_add(s->loop, &s->guest);
     bufferevent_disable(s->bev, EV_READ);
     struct timeval tv = {.tv_sec = STREAM_FINISH_MS / 1000};
     bufferevent_set_timeouts(s->bev, NULL, &tv);

@@ -50,8 +50,11 @@ struct stream *stream_connect(struct loop *loop, const struct netaddr *addr,
                               const struct stream_ops *ops, void *arg);
 /* Drops the stream and closes the descriptor; what was not sent is lost. *s may be NULL. */
 void stream_free(struct stream **s);
-/* Sends what is queued, then closes by itself (within 10 s); the owner forgets the stream: *s is
- * NULL then. */
+/*
+ * Sends what is queued (within 10 s), then closes by itself; the owner forgets the stream: *s is
+ * NULL then. What the peer still sends is thrown away for a while, so that no reset destroys what
+ * it has not read yet.
+ */
 void stream_finish(struct stream **s);
 /* Replaces the callbacks, when one owner hands the stream to another. */
 void stream_set_ops(struct stream *s, const struct stream_ops *ops, void *arg);

@@ -8,6 +8,7 @@
 #include "gateway/event/stream.h"
 
 struct stream {
+    struct loop_guest guest; /* STREAM_FINISHING: nobody else has it */
     struct loop *loop;
     struct bufferevent *bev;
     const struct stream_ops *ops;
@@ -29,6 +30,9 @@ struct stream {
     void (*handshake_done)(struct stream *s);
     void (*describe_error)(struct stream *s);
     struct tls_context *tls_context;
+    struct timer *handshake_timer;
+    struct arena *peer_arena; /* what the peer's certificate says */
+    const struct tls_peer *peer;
     char *server_name;
     /* Written after TLS was asked for and before the handshake began: it must not leave in clear.
      */

@@ -43,8 +43,14 @@ static void stream_tls_describe_error(struct stream *s)
 
 static void stream_tls_done(struct stream *s)
 {
+    const SSL *ssl = bufferevent_openssl_get_ssl(s->bev);
     s->state = STREAM_OPEN;
     s->tls = true;
+    timer_free(&s->handshake_timer);
+    if (SSL_is_server(ssl) && SSL_get0_peer_certificate(ssl) != NULL) {
+        s->peer_arena = arena_new(0);
+        s->peer = tls_peer_read(ssl, s->peer_arena);
+    }
     if (s->ops->secured != NULL)
         s->ops->secured(s, s->arg);
 }
@@ -70,6 +76,8 @@ static void stream_tls_switch(struct stream *s, bool server)
     bool named = ssl != NULL && (s->server_name == NULL ||
                                  stream_tls_set_name(ssl, s->tls_context, s->server_name) == 0);
     struct bufferevent *secure = NULL;
+    if (ssl != NULL)
+        SSL_set_app_data(ssl, s->tls_context->tickets);
     if (named)
         secure = bufferevent_openssl_socket_new(loop_base(s->loop), -1, ssl,
                                                 server ? BUFFEREVENT_SSL_ACCEPTING
@@ -99,6 +107,13 @@ static void stream_tls_switch(struct stream *s, bool server)
     }
 }
 
+static void stream_tls_too_slow(void *arg)
+{
+    struct stream *s = arg;
+    strlcpy(s->error, "the handshake took too long", sizeof(s->error));
+    stream_fail(s, STREAM_TLS_ERROR);
+}
+
 static void stream_tls_accept(struct stream *s)
 {
     stream_tls_switch(s, true);
@@ -120,6 +135,10 @@ static size_t stream_tls_begin(struct stream *s, struct tls_context *ctx,
     s->state = STREAM_HANDSHAKE;
     s->start_handshake = handshake;
     s->paused = false;
+    if (ctx->handshake_ms > 0) {
+        s->handshake_timer = timer_new(s->loop, stream_tls_too_slow, s);
+        timer_set(s->handshake_timer, ctx->handshake_ms);
+    }
     /* From the loop, when what was queued in clear has left (at once where nothing was). */
     if (stream_pending(s) == 0)
         bufferevent_trigger(s->bev, EV_WRITE,
@@ -150,6 +169,9 @@ void stream_tls_info(const struct stream *s, struct tls_info *info)
     info->cipher = SSL_get_cipher_name(ssl);
     info->bits = SSL_get_cipher_bits(ssl, NULL);
     info->sni = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    info->resumed = SSL_session_reused(ssl) == 1;
+    info->peer = s->peer;
+    info->peer_subject = s->peer != NULL && s->peer->verified ? s->peer->subject : NULL;
 }
 
 int stream_tls_binding(const struct stream *s, const char **name, struct buf *out)

@@ -15,6 +15,7 @@ int main(int argc, char **argv)
         .open = imapd_open,
         .start = login_service_start,
         .accept = login_service_accept,
+        .tls_keys = login_service_tls_keys,
         .drain = login_service_drain,
         .stop = login_service_stop,
     };

@@ -25,9 +25,18 @@ const struct kind kinds[] = {
      .stage = STAGE_SESSIONS,
      .flags = KIND_MANY | KIND_KEEP | KIND_TICKETS,
      .socket = "mailbox"},
-    {.name = "dirigo-smtpd", .stage = STAGE_SESSIONS, .flags = KIND_MANY, .protocols = kinds_smtp},
-    {.name = "dirigo-imapd", .stage = STAGE_SESSIONS, .flags = KIND_MANY, .protocols = kinds_imap},
-    {.name = "dirigo-pop3d", .stage = STAGE_SESSIONS, .flags = KIND_MANY, .protocols = kinds_pop3},
+    {.name = "dirigo-smtpd",
+     .stage = STAGE_SESSIONS,
+     .flags = KIND_MANY | KIND_TLS,
+     .protocols = kinds_smtp},
+    {.name = "dirigo-imapd",
+     .stage = STAGE_SESSIONS,
+     .flags = KIND_MANY | KIND_TLS,
+     .protocols = kinds_imap},
+    {.name = "dirigo-pop3d",
+     .stage = STAGE_SESSIONS,
+     .flags = KIND_MANY | KIND_TLS,
+     .protocols = kinds_pop3},
 };
 const size_t kinds_count = sizeof(kinds) / sizeof(*kinds);
 

@@ -1,6 +1,8 @@
 sbin_PROGRAMS += dirigod
 dirigod_SOURCES = \
 	%D%/control.c \
+	%D%/files.c \
+	%D%/tls_keys.c \
 	%D%/embedded.c %D%/embedded.h %D%/embedded_ldif.c \
 	%D%/folders.c \
 	%D%/kinds.c \

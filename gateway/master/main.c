@@ -146,6 +146,8 @@ static int main_run(struct master *m)
         if (s->kind == NULL)
             m->control = control_new(m, fcntl(s->fd, F_DUPFD_CLOEXEC, 3));
     }
+    m->tls_keys = tls_keys_new(m);
+    m->files = files_new(m);
     log_notice("dirigod starts", LOG_STR("version", PACKAGE_VERSION),
                LOG_STR("config", m->conf_path));
     master_start(m);
@@ -155,6 +157,8 @@ static int main_run(struct master *m)
     while ((p = TAILQ_FIRST(&m->processes)) != NULL)
         process_free(p);
     control_free(&m->control);
+    files_free(&m->files);
+    tls_keys_free(&m->tls_keys);
     timer_free(&m->timer);
     timer_free(&m->progress);
     for (size_t i = 0; i < 4; i++)

@@ -42,6 +42,7 @@ enum {
     KIND_MANY = 1,    /* service_processes of them; else one */
     KIND_SECRETS = 2, /* gets the values that are for dirigo-directory alone */
     KIND_TICKETS = 8, /* makes or checks the proof that a login succeeded, and gets the key */
+    KIND_TLS = 16,    /* serves TLS: gets keys of session tickets, is renewed with certificates */
     KIND_KEEP = 4     /* reads no files: a reload that changes no parameter leaves it running */
 };
 
@@ -171,6 +172,8 @@ void process_start(struct process *p);
 void process_drain(struct process *p, bool stopping);
 /* Drained, and started again with what its generation is now. */
 void process_replace(struct process *p);
+/* Sends it the keys of session tickets, where it is of a kind that uses them. */
+void process_send_tls_keys(struct process *p);
 /* Told to end now; killed after ms. */
 void process_stop(struct process *p, int64_t ms);
 /* The child has ended. process.c schedules a restart unless it retires. */
@@ -209,6 +212,9 @@ struct master {
     bool reload_wanted;
     bool keep;                          /* the reload changes no parameter: KIND_KEEP goes on */
     uint8_t ticket_key[TICKET_KEY_LEN]; /* as long as dirigod runs: old processes go on with it */
+    bool renew; /* the reload is for certificates alone: only KIND_TLS does not go on */
+    struct tls_keys *tls_keys;
+    struct files *files;
     int exit_code;
     int ready_fd; /* tells the parent of a daemon how the start went; -1: nobody waits */
     struct control *control;
@@ -218,12 +224,29 @@ struct master {
 void master_start(struct master *m);
 /* Asked for by signal or control.sock. */
 void master_reload(struct master *m);
+/* Files of TLS have changed: front ends with the new ones take over, with the configuration in
+ * force. False where it has to wait. */
+bool master_renew(struct master *m);
 void master_stop(struct master *m, int exit_code);
 /* A process changed its state: what comes next follows from the loop. */
 void master_changed(struct master *m);
 /* A child ended (SIGCHLD). */
 void master_reap(struct master *m);
 const char *master_phase_name(enum master_phase phase);
+
+/* ---- what TLS needs (tls_keys.c, files.c) ---- */
+
+/* Keys of TLS session tickets: made here, the same for all front ends, replaced every
+ * tls_ticket_lifetime. They are never written to a file. */
+struct tls_keys *tls_keys_new(struct master *m);
+void tls_keys_free(struct tls_keys **t);
+const void *tls_keys_get(const struct tls_keys *t, size_t *len);
+
+/* Watches the files that front ends read before they are confined. */
+struct files *files_new(struct master *m);
+void files_free(struct files **f);
+/* Front ends are about to read them: what they are now is what is in force. */
+void files_used(struct files *f, const struct conf *conf);
 
 /* ---- the outside (control.c, notify.c) ---- */
 

@@ -235,7 +235,19 @@ static void process_configure(struct process *p)
         if (s->kind == p->kind && s->wanted && (s->path == NULL || s->index == p->index))
             process_send_listener(p, s);
     }
+    process_send_tls_keys(p);
     process_send(p, SERVICE_MSG_BEGIN);
+}
+
+void process_send_tls_keys(struct process *p)
+{
+    size_t len;
+    const void *keys = tls_keys_get(p->master->tls_keys, &len);
+    if (!(p->kind->flags & KIND_TLS) || p->control == NULL || p->lost)
+        return;
+    struct msg *m = msg_new(SERVICE_MSG_TLS_KEYS);
+    msg_put_bytes(m, keys, len);
+    ipc_pair_send(p->control, &m);
 }
 
 /* ---- start ---- */

@@ -179,6 +179,12 @@ static bool reload_same_conf(const struct master *m)
     return same;
 }
 
+/* Whether processes of the kind go on through the reload as they are. */
+static bool kind_goes_on(const struct master *m, const struct kind *kind)
+{
+    return m->renew ? !(kind->flags & KIND_TLS) : m->keep && (kind->flags & KIND_KEEP);
+}
+
 static void reload_end(struct master *m, bool ok, const char *text)
 {
     if (m->control != NULL)
@@ -195,6 +201,30 @@ static void reload_refuse(struct master *m, struct buf *errors)
     reload_end(m, false, buf_str(errors));
 }
 
+/* Brings conf (taken over) up as the next generation. */
+static void reload_begin(struct master *m, struct conf *conf)
+{
+    struct process *p;
+    m->next = generation_new(m->generation->number + 1, conf);
+    m->phase = MASTER_RELOAD_SESSIONS;
+    m->keep = reload_same_conf(m);
+    files_used(m->files, conf);
+    TAILQ_FOREACH (p, &m->processes, link) {
+        if (kind_goes_on(m, p->kind) && !p->retiring)
+            process_set_generation(p, m->next);
+    }
+    stage_start(m, STAGE_SESSIONS, m->next);
+    master_changed(m);
+}
+
+static void reload_announce(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    notify_systemd("RELOADING=1\nMONOTONIC_USEC=%lld\nSTATUS=Reloading",
+                   (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+}
+
 void master_reload(struct master *m)
 {
     struct buf errors = {0};
@@ -202,11 +232,9 @@ void master_reload(struct master *m)
         m->reload_wanted = m->phase != MASTER_STOPPING;
         return;
     }
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    notify_systemd("RELOADING=1\nMONOTONIC_USEC=%lld\nSTATUS=Reloading",
-                   (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    reload_announce();
     log_notice("reloading");
+    m->renew = false;
     struct conf *conf = conf_load(m->conf_path, m->overrides, &errors);
     if (conf == NULL || reload_check(m, conf, &errors) < 0 ||
         sockets_bind(&m->sockets, conf, &m->owners, &errors) < 0) {
@@ -216,16 +244,22 @@ void master_reload(struct master *m)
         return;
     }
     buf_free(&errors);
-    m->next = generation_new(m->generation->number + 1, conf);
-    m->phase = MASTER_RELOAD_SESSIONS;
-    m->keep = reload_same_conf(m);
-    struct process *p;
-    TAILQ_FOREACH (p, &m->processes, link) {
-        if (m->keep && (p->kind->flags & KIND_KEEP) && !p->retiring)
-            process_set_generation(p, m->next);
-    }
-    stage_start(m, STAGE_SESSIONS, m->next);
-    master_changed(m);
+    reload_begin(m, conf);
+}
+
+bool master_renew(struct master *m)
+{
+    struct buf copy = {0};
+    if (m->phase != MASTER_RUNNING)
+        return false;
+    reload_announce();
+    log_notice("files of TLS have changed, renewing front ends");
+    m->renew = true;
+    /* Not dirigo.conf as it is now: somebody may be editing it. */
+    conf_encode(m->generation->conf, true, &copy);
+    reload_begin(m, conf_decode(copy.data, copy.len));
+    buf_wipe_free(&copy);
+    return true;
 }
 
 /* A session process cannot start with the new configuration: all goes on with the old one. */
@@ -239,7 +273,7 @@ static void reload_undo(struct master *m)
         if (process_gives_up(p))
             buf_printf(&errors, "%s: %s\n", p->kind->name,
                        p->why != NULL ? p->why : "dies before it is ready; see the log");
-        if (m->keep && (p->kind->flags & KIND_KEEP)) {
+        if (kind_goes_on(m, p->kind)) {
             process_set_generation(p, m->generation);
             continue;
         }

@@ -15,6 +15,8 @@ enum {
     SERVICE_MSG_DRAIN, /* bool stopping: take no new work, end with the last session. Sent a second
                           time where a drain for a reload becomes one for a stop */
     SERVICE_MSG_STOP,  /* end now, cleanly */
+    SERVICE_MSG_TLS_KEYS, /* bytes keys of TLS session tickets (gateway/event/tls.h); before BEGIN,
+                             and whenever they are replaced */
     /* process to dirigod */
     SERVICE_MSG_READY,  /* - */
     SERVICE_MSG_REPORT, /* u32 open sessions, str counters */

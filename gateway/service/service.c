@@ -45,6 +45,7 @@ struct service {
     struct ipc_pair *control;
     struct timer *report_timer;
     char *report;
+    struct buf tls_keys; /* until they are handed on */
     void *data;
     unsigned index, count;
     bool root, chrooted;
@@ -197,9 +198,32 @@ static void service_drain(struct service *s, bool stopping)
         loop_stop(s->loop);
 }
 
+static int service_read_tls_keys(struct service *s, struct msg *m)
+{
+    size_t len;
+    const void *keys = msg_get_bytes(m, &len);
+    if (msg_end(m) < 0)
+        return -1;
+    buf_wipe_free(&s->tls_keys);
+    return buf_append(&s->tls_keys, keys, len);
+}
+
+static void service_hand_tls_keys(struct service *s)
+{
+    if (s->def->tls_keys != NULL && s->tls_keys.len > 0)
+        s->def->tls_keys(s, s->tls_keys.data, s->tls_keys.len);
+    buf_wipe_free(&s->tls_keys);
+}
+
 static int service_control(struct msg *m, void *arg)
 {
     struct service *s = arg;
+    if (msg_type(m) == SERVICE_MSG_TLS_KEYS) {
+        if (service_read_tls_keys(s, m) < 0)
+            return -1;
+        service_hand_tls_keys(s);
+        return 0;
+    }
     bool stopping = msg_type(m) == SERVICE_MSG_DRAIN && msg_get_bool(m);
     if (msg_end(m) < 0)
         return -1;
@@ -298,6 +322,8 @@ static int service_setup(struct service *s)
             rc = service_read_config(s, m);
         else if (type == SERVICE_MSG_LISTENER)
             rc = service_read_listener(s, m);
+        else if (type == SERVICE_MSG_TLS_KEYS)
+            rc = service_read_tls_keys(s, m);
         else if (type == SERVICE_MSG_STOP)
             rc = 1;
         else if (type == SERVICE_MSG_BEGIN && s->conf != NULL)
@@ -411,8 +437,10 @@ static int service_start(struct service *s)
         why = "it cannot be confined";
     else if (s->def->start != NULL && s->def->start(s) < 0)
         why = "it cannot start its service";
-    if (why == NULL)
+    if (why == NULL) {
+        service_hand_tls_keys(s);
         return 0;
+    }
     service_failed(s, why);
     return -1;
 }
@@ -444,6 +472,7 @@ static void service_free(struct service *s)
     if (s->loop != NULL)
         loop_free(&s->loop);
     conf_free(&s->conf);
+    buf_wipe_free(&s->tls_keys);
     free(s->report);
     free(s->fault_parameter);
     free(s->fault_text);

@@ -46,6 +46,9 @@ struct service_def {
     /* A connection on the listener of this protocol ("smtp", "imaps" …). NULL where there are none.
      */
     void (*accept)(struct service *s, const char *protocol, int fd, const struct netaddr *peer);
+    /* The keys of TLS session tickets, after start and whenever dirigod has replaced them. NULL
+     * where there is no TLS. */
+    void (*tls_keys)(struct service *s, const void *keys, size_t len);
     /* Stop taking work (the listeners are closed already). After a reload sessions go on to their
      * own end; where service_stopping() says so, idle ones end now, and this may be called for the
      * second time. May be NULL. */

@@ -1,6 +1,7 @@
 # What the login front ends share: until login, and handing over after it.
 noinst_LIBRARIES += gateway/session/libsession.a
 gateway_session_libsession_a_SOURCES = \
+	%D%/front_tls.c %D%/front_tls.h \
 	%D%/handoff.c %D%/handoff.h \
 	%D%/login.c %D%/login.h \
 	%D%/login_service.c \

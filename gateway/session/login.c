@@ -10,6 +10,7 @@
 #include "gateway/base/mem.h"
 #include "gateway/base/str.h"
 #include "gateway/base/uuid.h"
+#include "gateway/session/front_tls.h"
 #include "gateway/session/handoff.h"
 #include "gateway/session/peers.h"
 #include "sasl/client.h"
@@ -200,10 +201,7 @@ static void login_closed(struct stream *s, enum stream_end why, void *arg)
 static void login_secured(struct stream *s, void *arg)
 {
     struct login *l = arg;
-    struct tls_info info;
-    stream_tls_info(s, &info);
-    log_debug("TLS", LOG_STR("id", l->id), LOG_STR("version", info.version),
-              LOG_STR("cipher", info.cipher));
+    front_tls_log(s, l->id);
     l->phase = LOGIN_COMMAND;
     if (!l->greeted)
         l->protocol->greet(l);

@@ -111,6 +111,7 @@ int login_service_open(struct service *s, const struct login_protocol *protocol)
 int login_service_start(struct service *s);
 void login_service_accept(struct service *s, const char *protocol, int fd,
                           const struct netaddr *peer);
+void login_service_tls_keys(struct service *s, const void *keys, size_t len);
 void login_service_drain(struct service *s);
 void login_service_stop(struct service *s);
 

@@ -4,13 +4,13 @@
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
 #include "gateway/base/str.h"
-#include "gateway/event/tls.h"
+#include "gateway/session/front_tls.h"
 #include "gateway/session/login.h"
 
 struct login_service {
     struct service *service;
     const struct login_protocol *protocol;
-    struct tls_context *tls; /* until start */
+    struct tls_context *tls; /* of the process once there is one */
     struct login_process *process;
 };
 
@@ -23,7 +23,9 @@ int login_service_open(struct service *s, const struct login_protocol *protocol)
     service_set_data(s, ls);
     ls->service = s;
     ls->protocol = protocol;
-    ls->tls = tls_server_new(conf->ssl_cert, conf->ssl_key, &error);
+    const struct front_tls files = {conf->ssl_cert, conf->ssl_key, conf->ssl_verify_client_cert,
+                                    conf->ssl_ca};
+    ls->tls = front_tls_new(conf, &files, &error);
     if (ls->tls == NULL) {
         service_fault_pair(s, "ssl_cert", error);
         free(error);
@@ -59,7 +61,6 @@ int login_service_start(struct service *s)
         .session_end = login_service_end,
         .arg = ls,
     };
-    ls->tls = NULL;
     ls->process = login_process_new(&setup);
     return 0;
 }
@@ -69,6 +70,12 @@ void login_service_accept(struct service *s, const char *protocol, int fd,
 {
     struct login_service *ls = service_data(s);
     login_process_accept(ls->process, fd, peer, str_ieq(protocol, ls->protocol->name_tls));
+}
+
+void login_service_tls_keys(struct service *s, const void *keys, size_t len)
+{
+    struct login_service *ls = service_data(s);
+    front_tls_keys(ls->tls, service_conf(s), keys, len);
 }
 
 void login_service_drain(struct service *s)
@@ -84,7 +91,9 @@ void login_service_stop(struct service *s)
     if (ls == NULL)
         return;
     service_set_data(s, NULL);
+    /* The process took the context over. */
+    if (ls->process == NULL)
+        tls_context_free(&ls->tls);
     login_process_free(&ls->process);
-    tls_context_free(&ls->tls);
     free(ls);
 }

@@ -38,7 +38,7 @@ dirigo_smtpd_SOURCES = \
 	%D%/smtpd.h \
 	%D%/trace.c \
 	%D%/transaction.c
-dirigo_smtpd_LDADD = $(EVALUATE_LIBS) gateway/queue/libqueue_client.a sasl/libsasl_client.a \
+dirigo_smtpd_LDADD = $(EVALUATE_LIBS) gateway/session/libsession.a gateway/queue/libqueue_client.a sasl/libsasl_client.a \
 	$(SERVICE_LIBS) gateway/ipc/libipc.a \
 	$(PROTO_LIBS) $(TLS_LIBS)
 

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "gateway/base/str.h"
+#include "gateway/session/front_tls.h"
 #include "gateway/smtp/policy_client.h"
 #include "gateway/smtp/smtpd.h"
 
@@ -57,7 +58,9 @@ static int smtpd_open(struct service *service)
     }
     if (restriction_check_conf(d->conf, list_fault, d) != 0)
         goto fail;
-    d->tls = tls_server_new(d->conf->smtpd_tls_cert_file, d->conf->smtpd_tls_key_file, &error);
+    const struct front_tls files = {d->conf->smtpd_tls_cert_file, d->conf->smtpd_tls_key_file,
+                                    d->conf->smtpd_tls_ask_ccert, d->conf->smtpd_tls_CAfile};
+    d->tls = front_tls_new(d->conf, &files, &error);
     if (d->tls == NULL) {
         service_fault_pair(service,
                            strcmp(d->conf->smtpd_tls_cert_file, d->conf->ssl_cert) == 0
@@ -119,6 +122,13 @@ static void smtpd_accept(struct service *service, const char *protocol, int fd,
         timer_set(d->report, REPORT_INTERVAL);
 }
 
+static void smtpd_tls_keys(struct service *service, const void *keys, size_t len)
+{
+    struct smtpd *d = service_data(service);
+
+    front_tls_keys(d->tls, d->conf, keys, len);
+}
+
 static void smtpd_drain(struct service *service)
 {
     struct smtpd *d = service_data(service);
@@ -154,6 +164,7 @@ int main(int argc, char **argv)
         .open = smtpd_open,
         .start = smtpd_start,
         .accept = smtpd_accept,
+        .tls_keys = smtpd_tls_keys,
         .drain = smtpd_drain,
         .stop = smtpd_stop,
     };

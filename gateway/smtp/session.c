@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "gateway/session/front_tls.h"
 #include "gateway/smtp/smtpd.h"
 
 /* RFC 5321 section 4.5.3.1.5: a reply line with its code and CRLF. */
@@ -115,7 +116,8 @@ static void session_finish(struct session *s)
     log_debug("disconnect", LOG_STR("id", s->id), LOG_UINT("messages", s->messages),
               LOG_UINT("errors", s->errors));
     if (stream_pending(s->stream) == 0) {
-        session_free(s);
+        stream_finish(&s->stream);
+        session_gone(s);
         return;
     }
     session_forget(s);
@@ -129,10 +131,12 @@ static void on_drained(struct stream *stream, void *arg)
     struct session *s = arg;
 
     (void)stream;
-    if (s->ending)
-        session_free(s);
-    else if (!s->waiting)
+    if (s->ending) {
+        stream_finish(&s->stream);
+        session_gone(s);
+    } else if (!s->waiting) {
         session_run(s); /* with the input that had to wait for replies to leave */
+    }
 }
 
 static void greeting_done(struct session *s, struct restriction_result *r)
@@ -171,8 +175,7 @@ static void on_secured(struct stream *stream, void *arg)
 
     s->tls = true;
     stream_tls_info(stream, &s->tls_info);
-    log_debug("TLS", LOG_STR("id", s->id), LOG_STR("version", s->tls_info.version),
-              LOG_STR("cipher", s->tls_info.cipher));
+    front_tls_log(stream, s->id);
     s->waiting = false;
     if (s->greeted)
         session_run(s);

@@ -445,12 +445,17 @@ class StackTest(unittest.TestCase):
     def setUpClass(cls):
         cls.stack = Stack(cls.CONF, embedded=cls.EMBEDDED)
         try:
+            cls.prepare(cls.stack)
             cls.stack.start()
         except BaseException:
             if cls.stack.dirigod:
                 print(cls.stack.dirigod.log()[-6000:], file=sys.stderr)
             cls.stack.stop()
             raise
+
+    @classmethod
+    def prepare(cls, stack):
+        """What has to be there before the start: files, parameters that depend on the folder."""
 
     @classmethod
     def tearDownClass(cls):
