@@ -25,6 +25,7 @@ struct lingering {
 static void linger_free(struct lingering *l)
 {
     loop_guest_remove(l->loop, &l->guest);
+    --*loop_lingering(l->loop);
     watch_free(&l->watch);
     timer_free(&l->timer);
     close(l->fd);
@@ -68,7 +69,7 @@ void linger_close(struct loop *loop, int fd)
 {
     size_t left = LINGER_BYTES;
     if (shutdown(fd, SHUT_WR) < 0 || !linger_drain(fd, &left) ||
-        loop_guest_count(loop) >= LINGER_MAX) {
+        *loop_lingering(loop) >= LINGER_MAX) {
         close(fd);
         return;
     }
@@ -80,6 +81,7 @@ void linger_close(struct loop *loop, int fd)
     l->watch = watch_new(loop, fd, linger_ready, l);
     l->timer = timer_new(loop, linger_timer, l);
     loop_guest_add(loop, &l->guest);
+    ++*loop_lingering(loop);
     watch_set(l->watch, WATCH_READ);
     timer_set(l->timer, LINGER_MS);
 }

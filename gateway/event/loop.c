@@ -26,7 +26,7 @@ struct loop {
     pthread_mutex_t lock; /* guards the list of posts, the one thing other threads touch */
     struct post *first, **last;
     TAILQ_HEAD(, loop_guest) guests;
-    unsigned guest_count;
+    unsigned lingering;
 };
 
 /* Runs what was posted up to now; what is posted meanwhile waits for the next wake-up. */
@@ -132,18 +132,16 @@ void loop_post(struct loop *loop, void (*fn)(void *arg), void *arg)
 void loop_guest_add(struct loop *loop, struct loop_guest *guest)
 {
     TAILQ_INSERT_TAIL(&loop->guests, guest, link);
-    loop->guest_count++;
 }
 
 void loop_guest_remove(struct loop *loop, struct loop_guest *guest)
 {
     TAILQ_REMOVE(&loop->guests, guest, link);
-    loop->guest_count--;
 }
 
-unsigned loop_guest_count(const struct loop *loop)
+unsigned *loop_lingering(struct loop *loop)
 {
-    return loop->guest_count;
+    return &loop->lingering;
 }
 
 /* ---- timers ---- */

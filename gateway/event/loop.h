@@ -35,7 +35,8 @@ struct loop_guest {
 };
 void loop_guest_add(struct loop *loop, struct loop_guest *guest);
 void loop_guest_remove(struct loop *loop, struct loop_guest *guest);
-unsigned loop_guest_count(const struct loop *loop);
+/* How many sockets linger (linger.h). */
+unsigned *loop_lingering(struct loop *loop);
 
 /* A one-shot or repeating timer. It fires on the loop; timer_free stops it, and accepts NULL
  * inside. */
