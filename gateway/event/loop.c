@@ -84,6 +84,7 @@ void loop_free(struct loop **loop)
         return;
     loop_run_posts(l);
     struct loop_guest *guest;
+    event_base_loop(l->base, EVLOOP_NONBLOCK);
     while ((guest = TAILQ_FIRST(&l->guests)) != NULL)
         guest->end(guest);
     /* A stream freed while a callback of its own was due is let go of in that callback's place. */

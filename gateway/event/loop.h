@@ -26,8 +26,8 @@ struct event_base *loop_base(struct loop *loop);
 void loop_post(struct loop *loop, void (*fn)(void *arg), void *arg);
 
 /*
- * What nobody owns but the loop: it ends by itself, and at the latest in loop_free, which calls
- * end(). end() takes itself off the list.
+ * What nobody owns but the loop: it ends by itself, and at the latest in loop_free, which lets what
+ * is due happen once more and then calls end(). end() takes itself off the list.
  */
 struct loop_guest {
     TAILQ_ENTRY(loop_guest) link;
