@@ -16,7 +16,7 @@ struct bind_request {
     struct bindpool *pool;
     struct slot *slot; /* that works on it; NULL: it waits */
     char *dn, *password;
-    void (*fn)(enum directory_bind result, const char *text, void *arg);
+    bind_fn *fn;
     void *arg;
     int64_t deadline;
     bool retried;
@@ -54,7 +54,7 @@ static void request_free(struct bind_request *r)
 }
 
 /* Takes the request out of the pool and answers it. */
-static void answer(struct bind_request *r, enum directory_bind result, const char *text)
+static void answer_with(struct bind_request *r, const struct bind_answer *a)
 {
     struct bindpool *pool = r->pool;
     if (r->slot != NULL)
@@ -63,8 +63,14 @@ static void answer(struct bind_request *r, enum directory_bind result, const cha
         TAILQ_REMOVE(&pool->waiting, r, link);
     pool->pending--;
     if (r->fn != NULL)
-        r->fn(result, text, r->arg);
+        r->fn(a, r->arg);
     request_free(r);
+}
+
+static void answer(struct bind_request *r, enum directory_bind result, const char *text)
+{
+    const struct bind_answer a = {.result = result, .text = text};
+    answer_with(r, &a);
 }
 
 static void answer_waiting(struct bindpool *pool, const char *text)
@@ -181,8 +187,6 @@ static enum directory_bind judge(int code)
         return DIRECTORY_BIND_OK;
     case LDAP_INVALID_CREDENTIALS:
     case LDAP_INAPPROPRIATE_AUTH:
-    case LDAP_NO_SUCH_OBJECT:
-    case LDAP_INVALID_DN_SYNTAX:
     case LDAP_CONSTRAINT_VIOLATION: /* locked by the server's password policy */
         return DIRECTORY_BIND_INVALID;
     default:
@@ -201,8 +205,12 @@ static void on_message(struct ldapconn *c, LDAPMessage *msg, void *arg)
     if (rc != LDAP_SUCCESS)
         code = rc;
     slot->used = true;
-    answer(slot->request, judge(code),
-           text != NULL && *text != '\0' ? text : ldap_err2string(code));
+    const struct bind_answer a = {
+        .result = judge(code),
+        .no_entry = code == LDAP_NO_SUCH_OBJECT || code == LDAP_INVALID_DN_SYNTAX,
+        .text = text != NULL && *text != '\0' ? text : ldap_err2string(code),
+    };
+    answer_with(slot->request, &a);
     ldap_memfree(text);
     work(slot->pool);
 }
@@ -239,9 +247,8 @@ static void on_timer(void *arg)
         timer_set(pool->timer, next > now ? next - now : 1);
 }
 
-struct bind_request *
-bindpool_verify(struct bindpool *pool, const char *dn, const char *password,
-                void (*fn)(enum directory_bind result, const char *text, void *arg), void *arg)
+struct bind_request *bindpool_verify(struct bindpool *pool, const char *dn, const char *password,
+                                     bind_fn *fn, void *arg)
 {
     struct bind_request *r = mem_zalloc(sizeof *r);
     r->pool = pool;

@@ -178,3 +178,48 @@ int dn_normalize(const char *dn, char dst[DN_MAX])
     dst[o.len] = '\0';
     return (int)o.len;
 }
+
+static void reverse_bytes(char *s, size_t len)
+{
+    for (size_t i = 0; i < len / 2; i++) {
+        char c = s[i];
+        s[i] = s[len - 1 - i];
+        s[len - 1 - i] = c;
+    }
+}
+
+void dn_reverse(char *normal, size_t len)
+{
+    /* In a normal form a comma is always a separator: inside a value it is escaped as \2c. */
+    reverse_bytes(normal, len);
+    for (size_t start = 0; start < len;) {
+        const char *end = memchr(normal + start, ',', len - start);
+        size_t n = end == NULL ? len - start : (size_t)(end - normal) - start;
+        reverse_bytes(normal + start, n);
+        start += n + 1;
+    }
+}
+
+size_t dn_depth(const char *normal)
+{
+    size_t n = normal[0] != '\0';
+    for (; *normal != '\0'; normal++)
+        n += *normal == ',';
+    return n;
+}
+
+int dn_head(const char *dn, size_t n)
+{
+    bool quoted = false;
+    if (n == 0)
+        return 0;
+    for (size_t i = 0; dn[i] != '\0'; i++) {
+        if (dn[i] == '\\' && dn[i + 1] != '\0')
+            i++;
+        else if (dn[i] == '"')
+            quoted = !quoted;
+        else if (!quoted && (dn[i] == ',' || dn[i] == ';') && --n == 0)
+            return (int)i;
+    }
+    return n == 1 ? (int)strlen(dn) : -1;
+}

@@ -15,4 +15,14 @@
  */
 int dn_normalize(const char *dn, char dst[DN_MAX]);
 
+/* Turns a normal form (len bytes) around, RDN by RDN: "dc=org,dc=example,uid=a". In place. */
+void dn_reverse(char *normal, size_t len);
+/* How many RDNs a normal form has. */
+size_t dn_depth(const char *normal);
+/*
+ * The length of the first n RDNs of a DN as written, without the separator behind them; -1 where it
+ * has fewer.
+ */
+int dn_head(const char *dn, size_t n);
+
 #endif

@@ -164,6 +164,19 @@ void entry_draft_free(struct entry_draft *d)
     buf_free(&d->values);
 }
 
+int entry_draft_copy(struct entry_draft *d, const struct entry *e, const char *dn)
+{
+    const char *value;
+    entry_draft_reset(d);
+    d->uuid = *entry_uuid(e);
+    d->kinds = entry_all_kinds(e);
+    int rc = buf_append_str(&d->dn, dn);
+    for (unsigned a = 0; rc == 0 && a < ATTR_COUNT; a++)
+        for (size_t i = 0; rc == 0 && (value = entry_value(e, a, i)) != NULL; i++)
+            rc = entry_draft_add(d, a, value, strlen(value));
+    return rc;
+}
+
 struct value_head {
     uint32_t attr, len;
 };
@@ -283,6 +296,8 @@ int index_key_dn(struct index_key *key, enum index_kind kind, const char *dn)
     int len = dn_normalize(dn, normal);
     if (len < 0)
         return -1;
+    if (kind == INDEX_DN)
+        dn_reverse(normal, (size_t)len);
     index_key(key, kind, normal, (size_t)len);
     return 0;
 }

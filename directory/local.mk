@@ -29,6 +29,7 @@ directory_libdirectory_write_a_SOURCES = \
 	%D%/replica.c \
 	%D%/secrets_store.c %D%/secrets_store.h \
 	%D%/starttls.c %D%/starttls.h \
+	%D%/subtree.c \
 	%D%/syncmsg.c %D%/syncmsg.h \
 	%D%/target.c %D%/target.h \
 	%D%/uuidset.c %D%/uuidset.h
@@ -37,6 +38,7 @@ directory_libdirectory_write_a_CFLAGS = $(AM_CFLAGS) $(LDAP_CFLAGS)
 pkglibexec_PROGRAMS += dirigo-directory
 dirigo_directory_SOURCES = \
 	%D%/bindpool.c %D%/bindpool.h \
+	%D%/check.c \
 	%D%/ldapconn.c %D%/ldapconn.h \
 	%D%/main.c \
 	%D%/pump.c %D%/pump.h \

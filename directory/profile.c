@@ -15,7 +15,8 @@ enum {
     CLASS_ALIAS = 32,
     CLASS_CN_ALIAS = 64, /* cn is the name that it answers to */
     CLASS_ACCESS = 128,
-    CLASS_RESTRICTIONS = 256
+    CLASS_RESTRICTIONS = 256,
+    CLASS_CONTAINER = 512 /* holds others; kept for its DN where it is nothing else */
 };
 
 static const struct {
@@ -39,6 +40,15 @@ static const struct {
     {"dirigoPolicy", CLASS_POLICY},
     {"dirigoAccess", CLASS_ACCESS},
     {"dirigoRestrictionClass", CLASS_RESTRICTIONS},
+    {"organizationalUnit", CLASS_CONTAINER},
+    {"organization", CLASS_CONTAINER},
+    {"dcObject", CLASS_CONTAINER},
+    {"domain", CLASS_CONTAINER},
+    {"country", CLASS_CONTAINER},
+    {"locality", CLASS_CONTAINER},
+    {"organizationalRole", CLASS_CONTAINER},
+    {"container", CLASS_CONTAINER},
+    {"nsContainer", CLASS_CONTAINER},
 };
 
 /* How a value is taken. */
@@ -254,7 +264,9 @@ static unsigned kinds(const struct profile_entry *p)
         k |= ENTRY_ACCESS;
     if ((p->classes & CLASS_RESTRICTIONS) != 0)
         k |= ENTRY_CLASS;
-    return k == 0 ? 0 : k | p->status;
+    if (k == 0)
+        return (p->classes & CLASS_CONTAINER) != 0 ? ENTRY_CONTAINER : 0;
+    return k | p->status;
 }
 
 bool profile_end(struct profile_entry *p)
@@ -264,6 +276,10 @@ bool profile_end(struct profile_entry *p)
     if (p->forward_keeps && !p->has_mode)
         entry_draft_add(p->draft, ATTR_DELIVERY_MODE, "keep", 4);
     p->draft->kinds = kinds(p);
+    if (p->draft->kinds == ENTRY_CONTAINER) {
+        buf_clear(&p->draft->values);
+        p->draft->count = 0;
+    }
     buf_free(&p->common_names);
     return p->draft->kinds != 0;
 }

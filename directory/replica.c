@@ -33,7 +33,8 @@ struct replica {
     int lock;
     char *dir;
     struct replica_state state;
-    bool changed;
+    uint64_t containers_before; /* the change at hand */
+    bool changed, lost;
     struct buf encoded;
 };
 
@@ -221,7 +222,8 @@ void replica_reap_readers(struct replica *r)
 
 int replica_begin(struct replica *r)
 {
-    r->changed = false;
+    r->changed = r->lost = false;
+    r->containers_before = r->state.containers;
     return db_write_begin(r->db);
 }
 
@@ -230,10 +232,10 @@ int replica_commit(struct replica *r)
     uint64_t generation = r->state.generation;
     if (r->changed)
         r->state.generation++;
-    r->state.entries = db_count(r->db, TABLE_ENTRY);
+    r->state.entries = db_count(r->db, TABLE_ENTRY) - r->state.containers;
     if (db_put(r->db, TABLE_META, KEY_STATE, strlen(KEY_STATE), &r->state, sizeof r->state) < 0) {
         r->state.generation = generation;
-        db_write_abort(r->db);
+        replica_abort(r);
         return -1;
     }
     return db_write_commit(r->db);
@@ -241,7 +243,13 @@ int replica_commit(struct replica *r)
 
 void replica_abort(struct replica *r)
 {
+    r->state.containers = r->containers_before;
     db_write_abort(r->db);
+}
+
+bool replica_lost(const struct replica *r)
+{
+    return r->lost;
 }
 
 static void collect(const struct index_key *key, void *arg)
@@ -335,6 +343,7 @@ int replica_delete(struct replica *r, const struct uuid *uuid)
         return rc == DB_NONE ? 0 : -1;
     collect_sorted(e, &before);
     r->changed = true;
+    r->state.containers -= (entry_all_kinds(e) & ENTRY_CONTAINER) != 0;
     int result = update_index(r, &key, &before, &after);
     if (result == 0)
         result = db_delete(r->db, TABLE_ENTRY, &key, sizeof key, NULL, 0);
@@ -344,7 +353,8 @@ int replica_delete(struct replica *r, const struct uuid *uuid)
 
 /*
  * A DN names one entry, so an older owner of this one has gone or has another name by now: where
- * its deletion or its new name is still under way, it comes with every attribute.
+ * its deletion or its new name is still under way, it comes with every attribute. What stands below
+ * the older owner does not come again.
  */
 static int evict_dn_owner(struct replica *r, const struct entry *e, const struct uuid *uuid)
 {
@@ -359,16 +369,40 @@ static int evict_dn_owner(struct replica *r, const struct entry *e, const struct
         if (rc != DB_OK)
             return rc == DB_NONE ? 0 : -1;
         struct uuid other = *(const struct uuid *)value;
-        if (replica_delete(r, &other) < 0 ||
+        rc = replica_has_children(r, &other);
+        r->lost = r->lost || rc == DB_OK;
+        if (rc == DB_FAIL || replica_delete(r, &other) < 0 ||
             db_delete(r->db, TABLE_INDEX, key.data, key.len, &other, sizeof other) < 0)
             return -1;
     }
 }
 
-int replica_put(struct replica *r, const struct entry_draft *d)
+/* The encoded entry goes in; old is what stands there, or NULL. */
+static int write_entry(struct replica *r, const struct uuid *uuid, const struct entry *old)
 {
-    const struct entry *old, *new;
+    const struct entry *new = (const struct entry *)r->encoded.data;
     struct key_list before = {0}, after = {0};
+    if (old != NULL) {
+        collect_sorted(old, &before);
+        r->state.containers -= (entry_all_kinds(old) & ENTRY_CONTAINER) != 0;
+    }
+    collect_sorted(new, &after);
+    r->state.containers += (entry_all_kinds(new) & ENTRY_CONTAINER) != 0;
+    r->changed = true;
+    int result = evict_dn_owner(r, new, uuid);
+    if (result == 0)
+        result = update_index(r, uuid, &before, &after);
+    if (result == 0)
+        result = db_put(r->db, TABLE_ENTRY, uuid, sizeof *uuid, new, r->encoded.len);
+    free_list(&before);
+    free_list(&after);
+    return result;
+}
+
+/* Puts one entry; the DN that it had goes to old_dn where it was another one. */
+static int put(struct replica *r, const struct entry_draft *d, struct buf *old_dn)
+{
+    const struct entry *old = NULL, *new;
     size_t len;
     if (entry_encode(d, &r->encoded) < 0)
         return -1;
@@ -376,21 +410,46 @@ int replica_put(struct replica *r, const struct entry_draft *d)
     enum db_result rc = stored(r, &d->uuid, &old, &len);
     if (rc == DB_FAIL)
         return -1;
-    if (rc == DB_OK) {
-        if (len == r->encoded.len && memcmp(old, new, len) == 0)
-            return 0;
-        collect_sorted(old, &before);
+    if (rc == DB_OK && len == r->encoded.len && memcmp(old, new, len) == 0)
+        return 0;
+    if (rc == DB_OK && old_dn != NULL && strcmp(entry_dn(old), entry_dn(new)) != 0 &&
+        buf_append_str(old_dn, entry_dn(old)) < 0)
+        return -1;
+    return write_entry(r, &d->uuid, rc == DB_OK ? old : NULL);
+}
+
+int replica_put_one(struct replica *r, const struct entry_draft *d)
+{
+    return put(r, d, NULL);
+}
+
+int replica_put(struct replica *r, const struct entry_draft *d)
+{
+    struct buf old_dn = {0}, new_dn = {0};
+    int rc = put(r, d, &old_dn);
+    if (rc == 0 && old_dn.len > 0) {
+        buf_append(&new_dn, d->dn.data, d->dn.len);
+        rc = replica_move_subtree(r, buf_str(&old_dn), buf_str(&new_dn));
     }
-    collect_sorted(new, &after);
-    r->changed = true;
-    int result = evict_dn_owner(r, new, &d->uuid);
-    if (result == 0)
-        result = update_index(r, &d->uuid, &before, &after);
-    if (result == 0)
-        result = db_put(r->db, TABLE_ENTRY, &d->uuid, sizeof d->uuid, new, r->encoded.len);
-    free_list(&before);
-    free_list(&after);
-    return result;
+    buf_free(&old_dn);
+    buf_free(&new_dn);
+    return rc;
+}
+
+enum db_result replica_get(struct replica *r, const struct uuid *uuid, const struct entry **e)
+{
+    size_t len;
+    return stored(r, uuid, e, &len);
+}
+
+enum db_result replica_kinds(struct replica *r, const struct uuid *uuid, unsigned *kinds)
+{
+    const struct entry *e;
+    size_t len;
+    enum db_result rc = stored(r, uuid, &e, &len);
+    if (rc == DB_OK)
+        *kinds = entry_all_kinds(e);
+    return rc;
 }
 
 int replica_set_cookie(struct replica *r, const void *cookie, size_t len)

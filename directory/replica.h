@@ -36,9 +36,10 @@ extern const struct db_table replica_tables[];
 struct replica_state {
     uint32_t format;
     uint32_t in_sync;
-    int64_t last_sync; /* wall seconds */
-    int64_t heartbeat; /* wall seconds */
-    uint64_t entries;
+    int64_t last_sync;   /* wall seconds */
+    int64_t heartbeat;   /* wall seconds */
+    uint64_t entries;    /* that mean something to mail */
+    uint64_t containers; /* that are kept for their DN alone */
     uint64_t generation;
     char server[256];
     char source[16];
@@ -49,7 +50,7 @@ struct replica_state {
 enum index_kind {
     INDEX_ADDRESS = 'a', /* address_fold of every address of a user, alias or group */
     INDEX_NAME = 'n',    /* login names of users, and aliases without a domain; lower case */
-    INDEX_DN = 'd',      /* dn_normalize */
+    INDEX_DN = 'd',      /* dn_normalize, from the root down: a subtree is one range of keys */
     INDEX_DOMAIN = 'o',  /* lower case */
     INDEX_MEMBER = 'm',  /* dn_normalize of a member -> the groups that hold it */
     INDEX_GLOBAL = 'g',  /* no text -> policies that govern everything */
@@ -64,7 +65,7 @@ struct index_key {
 };
 /* Text too long for a key is cut and ends in a digest instead. */
 void index_key(struct index_key *key, enum index_kind kind, const char *text, size_t len);
-/* The key of a DN as written; -1 where it is malformed. */
+/* The key of a DN as written, or of one that dn_normalize gave; -1 where it is malformed. */
 int index_key_dn(struct index_key *key, enum index_kind kind, const char *dn);
 /* The key of a name, ASCII case folded; -1 where it is empty or longer than any name. */
 int index_key_name(struct index_key *key, const char *name);
@@ -73,6 +74,9 @@ int index_key_name(struct index_key *key, const char *name);
 
 /* Beside the kinds of client.h. */
 #define ENTRY_GLOBAL (1U << 16) /* a policy that governs whatever no other one does */
+/* Means nothing to mail, but may hold entries that do: whoever renames it renames them, and servers
+ * tell of it alone. Of no kind for a lookup. */
+#define ENTRY_CONTAINER (1U << 17)
 
 /* Whether the bytes are an entry that the accessors may read. */
 bool entry_valid(const void *data, size_t len);
@@ -91,6 +95,8 @@ void entry_draft_free(struct entry_draft *d);
 /* -1 where the value is empty or no text (a NUL inside), or the entry grew past 64 MiB; then it is
  * left out. */
 int entry_draft_add(struct entry_draft *d, enum entry_attr attr, const void *value, size_t len);
+/* Replaces the draft's content with an entry's, under another DN. 0 or -1. */
+int entry_draft_copy(struct entry_draft *d, const struct entry *e, const char *dn);
 /* Replaces out's content with the encoded entry; 0 or -1. */
 int entry_encode(const struct entry_draft *d, struct buf *out);
 /* Calls fn with each index key of an entry; the same key may come twice. */
@@ -143,7 +149,24 @@ struct replica_state *replica_state(struct replica *r);
 
 /* A change. Entries, indexes, cookie and state become visible together. 0 or -1 each. */
 int replica_begin(struct replica *r);
+/* Where the entry has another DN now, what stands below its old one follows. */
 int replica_put(struct replica *r, const struct entry_draft *d);
+/* The entry alone. */
+int replica_put_one(struct replica *r, const struct entry_draft *d);
+/*
+ * Entries below old_dn, at any depth, get the DN that they have when it is new_dn (subtree.c).
+ * replica_put calls it.
+ */
+int replica_move_subtree(struct replica *r, const char *old_dn, const char *new_dn);
+/* Inside a change: whether anything stands below an entry. DB_NONE: nothing, or no such entry. */
+enum db_result replica_has_children(struct replica *r, const struct uuid *uuid);
+/* Inside a change: an entry as it is stored, valid until the next change. */
+enum db_result replica_get(struct replica *r, const struct uuid *uuid, const struct entry **e);
+/*
+ * Whether this change had to throw away what the server may not send again (an entry under a DN
+ * that another one has taken, with what stands below it): only a full refresh brings it back.
+ */
+bool replica_lost(const struct replica *r);
 int replica_delete(struct replica *r, const struct uuid *uuid);
 /* NULL or empty: forgets it. */
 int replica_set_cookie(struct replica *r, const void *cookie, size_t len);
@@ -158,6 +181,8 @@ int replica_cookie(struct replica *r, struct buf *out);
  * the end.
  */
 enum db_result replica_next(struct replica *r, struct uuid *uuid);
+/* Inside a change: the kinds of an entry (entry_all_kinds). */
+enum db_result replica_kinds(struct replica *r, const struct uuid *uuid, unsigned *kinds);
 /* Outside a change: a consistent look at one entry's DN, appended to dn. DB_NONE: no such entry. */
 enum db_result replica_dn(struct replica *r, const struct uuid *uuid, struct buf *dn);
 void replica_reap_readers(struct replica *r);

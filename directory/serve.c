@@ -20,7 +20,11 @@ struct verification {
     LIST_ENTRY(verification) link;
     struct ipc_peer *peer;
     uint32_t id;
-    struct bind_request *request;
+    struct serve *serve;
+    struct uuid uuid;
+    char *dn;
+    struct bind_request *request; /* under way, or NULL */
+    struct sync_check *check;     /* the same */
 };
 
 struct serve {
@@ -45,12 +49,51 @@ static void send_bind_result(struct ipc_peer *peer, uint32_t id, enum directory_
     ipc_reply(peer, id, &m);
 }
 
-static void on_verified(enum directory_bind result, const char *text, void *arg)
+static void drop(struct verification *v)
+{
+    LIST_REMOVE(v, link);
+    free(v->dn);
+    free(v);
+}
+
+static void finish(struct verification *v, enum directory_bind result, const char *text)
+{
+    send_bind_result(v->peer, v->id, result, text);
+    drop(v);
+}
+
+static const char moved[] = "the entry has another name by now; the directory is being read again";
+
+/* Refused, and the server has or has not the entry that the password was meant for. */
+static void on_checked(enum answer answer, void *arg)
 {
     struct verification *v = arg;
-    send_bind_result(v->peer, v->id, result, text);
-    LIST_REMOVE(v, link);
-    free(v);
+    struct serve *s = v->serve;
+    bool stale = answer == ANSWER_ABSENT;
+    finish(v, stale ? DIRECTORY_BIND_UNAVAILABLE : DIRECTORY_BIND_INVALID,
+           stale ? moved : "the server refused the password");
+    if (stale)
+        sync_refresh(s->sync, moved);
+}
+
+/*
+ * Most servers say "invalid credentials" for a name that they do not have, too. Before somebody is
+ * told that their password is wrong, the name is looked at.
+ */
+static void on_verified(const struct bind_answer *a, void *arg)
+{
+    struct verification *v = arg;
+    struct serve *s = v->serve;
+    v->request = NULL;
+    if (a->no_entry) {
+        finish(v, DIRECTORY_BIND_UNAVAILABLE, moved);
+        sync_refresh(s->sync, moved);
+        return;
+    }
+    if (a->result == DIRECTORY_BIND_INVALID)
+        v->check = sync_check_dn(s->sync, &v->uuid, v->dn, on_checked, v);
+    if (v->check == NULL)
+        finish(v, a->result, a->text);
 }
 
 static int serve_bind(struct serve *s, struct ipc_peer *peer, struct msg *m)
@@ -65,8 +108,11 @@ static int serve_bind(struct serve *s, struct ipc_peer *peer, struct msg *m)
         struct verification *v = mem_zalloc(sizeof *v);
         v->peer = peer;
         v->id = msg_id(m);
+        v->serve = s;
+        v->uuid = uuid;
+        v->dn = mem_strdup(buf_str(&dn));
         LIST_INSERT_HEAD(&s->verifications, v, link);
-        v->request = bindpool_verify(s->pool, buf_str(&dn), password, on_verified, v);
+        v->request = bindpool_verify(s->pool, v->dn, password, on_verified, v);
     } else {
         bool gone = rc == DB_NONE && replica_state(s->replica)->in_sync != 0;
         send_bind_result(peer, msg_id(m),
@@ -84,9 +130,10 @@ static void on_gone(struct ipc_peer *peer, void *arg)
     LIST_FOREACH_SAFE (v, &s->verifications, link, next) {
         if (v->peer != peer)
             continue;
-        bindpool_cancel(v->request);
-        LIST_REMOVE(v, link);
-        free(v);
+        if (v->request != NULL)
+            bindpool_cancel(v->request);
+        sync_check_cancel(v->check);
+        drop(v);
     }
 }
 
@@ -226,8 +273,8 @@ void serve_free(struct serve **serve)
     arena_free(&s->arena);
     while (!LIST_EMPTY(&s->verifications)) {
         struct verification *v = LIST_FIRST(&s->verifications);
-        LIST_REMOVE(v, link);
-        free(v);
+        sync_check_cancel(v->check);
+        drop(v);
     }
     free(s);
 }

@@ -17,6 +17,8 @@
 #define SWEEP_SLICE 2048
 /* A replica that ran out of room is not tried at the pace of a server that is away. */
 #define RETRY_DISK 10000
+/* Between two full refreshes that were asked for because an entry is not where it should be. */
+#define FORCED_PAUSE 60000
 
 static const struct ldapconn_ops sync_conn_ops;
 
@@ -96,23 +98,33 @@ void sync_fail(struct sync *s, const char *why)
     uuid_set_free(&s->seen);
     s->probe_sent = 0;
     s->phase = PHASE_WAITING;
-    if (!s->disk_failed)
+    sync_check_end_all(s);
+    if (!s->disk_failed && !s->same_target)
         s->env->target_in_use = (s->env->target_in_use + 1) % s->env->target_count;
     s->failed++;
     leave_sync(s);
-    timer_set(s->retry, next_pause(s));
-    s->disk_failed = false;
+    timer_set(s->retry, s->same_target ? 0 : next_pause(s));
+    s->disk_failed = s->same_target = false;
 }
 
-/* Asks anew and for everything: the cookie is worth nothing. */
-static void start_afresh(struct sync *s, const char *why)
+void sync_start_afresh(struct sync *s, const char *why)
 {
     sync_abort(s);
     if (sync_begin(s) == 0 && replica_set_cookie(s->replica, NULL, 0) < 0)
         s->disk_failed = true;
     if (s->open)
         sync_commit(s);
+    s->same_target = true;
     sync_fail(s, why);
+}
+
+void sync_refresh(struct sync *s, const char *why)
+{
+    int64_t now = clock_now_ms();
+    if (s->phase != PHASE_PERSIST || (s->forced_at != 0 && now - s->forced_at < FORCED_PAUSE))
+        return;
+    s->forced_at = now;
+    sync_start_afresh(s, why);
 }
 
 static int send_search(struct sync *s)
@@ -142,7 +154,7 @@ static void on_ready(struct ldapconn *c, void *arg)
     struct replica_state *state = replica_state(s->replica);
     (void)c;
     s->phase = PHASE_REFRESH;
-    s->sweep_needed = false;
+    s->sweep_needed = s->lost = false;
     uuid_set_free(&s->seen);
     strlcpy(state->server, target(s)->uri, sizeof state->server);
     strlcpy(state->source, "sync", sizeof state->source);
@@ -166,6 +178,10 @@ static void on_conn_closed(struct ldapconn *c, const char *why, void *arg)
 static void go_persist(struct sync *s)
 {
     struct replica_state *state = replica_state(s->replica);
+    if (s->lost && s->cookie_sent) {
+        sync_start_afresh(s, "entries have changed places; asking again for everything");
+        return;
+    }
     if (sync_begin(s) < 0)
         return;
     if (replica_set_cookie(s->replica, s->cookie.data, s->cookie.len) < 0 ||
@@ -225,7 +241,7 @@ static void sweep_slice(void *arg)
 static void doubt(struct sync *s)
 {
     if (s->cookie_sent) {
-        start_afresh(s, "the server shows no entry; asking again for everything");
+        sync_start_afresh(s, "the server shows no entry; asking again for everything");
         return;
     }
     log_error("the directory shows no entry under search_base: check its access rules; to begin "
@@ -235,15 +251,42 @@ static void doubt(struct sync *s)
     sync_fail(s, "the server shows no entry");
 }
 
+/*
+ * Whether the refresh showed something that means anything to mail, or nothing of the kind was here
+ * before. -1: the replica cannot be read.
+ */
+static int shows_mail(struct sync *s)
+{
+    struct uuid at = {{0}};
+    enum db_result rc;
+    bool any = false;
+    if (replica_begin(s->replica) < 0)
+        return -1;
+    while ((rc = replica_next(s->replica, &at)) == DB_OK) {
+        unsigned kinds = 0;
+        if ((rc = replica_kinds(s->replica, &at, &kinds)) != DB_OK)
+            break;
+        any = any || kinds != ENTRY_CONTAINER;
+        if (kinds != ENTRY_CONTAINER && uuid_set_has(&s->seen, &at))
+            break;
+    }
+    replica_abort(s->replica);
+    return rc == DB_FAIL ? -1 : rc == DB_OK || !any;
+}
+
 void sync_refreshed(struct sync *s)
 {
     /* Without a cookie the server knows of no deletion: what it did not show is not there. */
     bool sweep = s->sweep_needed || !s->cookie_sent;
     if (sync_commit(s) < 0)
         return;
+    int shows = sweep ? shows_mail(s) : 1;
     if (!sweep) {
         go_persist(s);
-    } else if (s->seen.count == 0 && replica_state(s->replica)->entries > 0) {
+    } else if (shows < 0) {
+        s->disk_failed = true;
+        sync_fail(s, replica_error(s->replica));
+    } else if (shows == 0) {
         doubt(s);
     } else {
         s->phase = PHASE_SWEEP;
@@ -261,7 +304,7 @@ static void search_ended(struct sync *s, LDAPMessage *msg)
     if (rc != LDAP_SUCCESS)
         code = rc;
     if (code == LDAP_SYNC_REFRESH_REQUIRED)
-        start_afresh(s, "the server asks for a full refresh");
+        sync_start_afresh(s, "the server asks for a full refresh");
     else if (code == LDAP_UNAVAILABLE_CRITICAL_EXTENSION)
         sync_fail(s, "the server has no content synchronization (RFC 4533); on OpenLDAP load the "
                      "overlay syncprov");
@@ -283,8 +326,10 @@ static void on_message(struct ldapconn *c, LDAPMessage *msg, void *arg)
         }
         return;
     }
-    if (ldap_msgid(msg) != s->search_id)
+    if (ldap_msgid(msg) != s->search_id) {
+        sync_check_message(s, msg);
         return;
+    }
     switch (ldap_msgtype(msg)) {
     case LDAP_RES_SEARCH_ENTRY:
         sync_apply_entry(s, msg);
@@ -370,6 +415,7 @@ void sync_free(struct sync **sync)
     if (s == NULL)
         return;
     *sync = NULL;
+    sync_check_end_all(s);
     sync_abort(s);
     ldapconn_free(&s->conn);
     replica_state(s->replica)->in_sync = 0;

@@ -28,5 +28,20 @@ void sync_free(struct sync **s);
 const char *sync_phase(const struct sync *s);
 /* Why the last connection ended; "" where none has. */
 const char *sync_last_error(const struct sync *s);
+/*
+ * Asks the server for everything again, because an entry is not where the replica has it. At most
+ * once a minute, and only while in sync.
+ */
+void sync_refresh(struct sync *s, const char *why);
+
+/*
+ * Whether the server has the entry uuid under the name dn: found, absent (gone, or somebody else
+ * has the name), or unknown. NULL, and fn is not called, where it cannot be asked now.
+ */
+struct sync_check;
+struct sync_check *sync_check_dn(struct sync *s, const struct uuid *uuid, const char *dn,
+                                 void (*fn)(enum answer answer, void *arg), void *arg);
+/* fn will not be called any more. NULL is allowed. */
+void sync_check_cancel(struct sync_check *c);
 
 #endif

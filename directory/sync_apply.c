@@ -36,6 +36,11 @@ int sync_commit(struct sync *s)
 {
     if (!s->open)
         return 0;
+    if (replica_lost(s->replica) && s->phase == PHASE_PERSIST) {
+        sync_start_afresh(s, "entries have changed places; asking again for everything");
+        return -1;
+    }
+    s->lost = s->lost || replica_lost(s->replica);
     s->open = false;
     if (secrets_store_commit(s->secrets) < 0)
         replica_abort(s->replica);
@@ -63,6 +68,19 @@ int sync_apply_delete(struct sync *s, const struct uuid *uuid)
         return 0;
     write_failed(s);
     return -1;
+}
+
+int sync_apply_gone(struct sync *s, const struct uuid *uuid)
+{
+    if (sync_begin(s) < 0)
+        return -1;
+    enum db_result rc =
+        s->phase == PHASE_PERSIST ? replica_has_children(s->replica, uuid) : DB_NONE;
+    if (rc == DB_OK) {
+        sync_start_afresh(s, "a subtree left search_base; asking again for everything");
+        return -1;
+    }
+    return sync_apply_delete(s, uuid);
 }
 
 /*
@@ -178,7 +196,7 @@ void sync_apply_entry(struct sync *s, LDAPMessage *msg)
     if (s->phase != PHASE_PERSIST && e.state != SYNC_DELETE)
         uuid_set_add(&s->seen, &e.uuid);
     if (e.state == SYNC_DELETE)
-        sync_apply_delete(s, &e.uuid);
+        sync_apply_gone(s, &e.uuid);
     else if (e.state != SYNC_PRESENT)
         put_entry(s, msg, &e.uuid);
 }
@@ -195,7 +213,7 @@ static void apply_deleted(const struct uuid *u, void *arg)
 {
     struct sync *s = arg;
     if (s->conn != NULL) /* an earlier one of the set may have failed */
-        sync_apply_delete(s, u);
+        sync_apply_gone(s, u);
 }
 
 static void apply_info(struct sync *s, const struct sync_info *info)

@@ -2,6 +2,8 @@
 #ifndef DIRIGO_DIRECTORY_SYNC_PRIVATE_H
 #define DIRIGO_DIRECTORY_SYNC_PRIVATE_H
 
+#include <sys/queue.h>
+
 #include "directory/profile.h"
 #include "directory/sync.h"
 #include "directory/syncmsg.h"
@@ -28,9 +30,12 @@ struct sync {
     unsigned failed; /* in a row */
     int search_id, probe_id;
     int64_t probe_sent, connected_at; /* monotonic; probe_sent 0: none outstanding */
+    LIST_HEAD(, sync_check) checks;
+    int64_t forced_at; /* monotonic: when a full refresh was last asked for; 0: never */
     struct timer *retry, *heartbeat, *probe, *sweep;
     char *error;
     bool disk_failed; /* the error is ours, not the server's */
+    bool same_target; /* the next try is for the same server, at once */
 
     /* One refresh. */
     struct uuid_set seen;
@@ -38,6 +43,7 @@ struct sync {
     bool cookie_sent;     /* the server knew where we were */
     bool sweep_needed;    /* the server shows what is there, not what is gone */
     struct uuid sweep_at; /* the last entry that was looked at */
+    bool lost;            /* something was thrown away that does not come again */
 
     /* One turn of the loop. */
     bool open; /* a transaction */
@@ -47,6 +53,8 @@ struct sync {
 
 /* Ends the connection and plans the next. */
 void sync_fail(struct sync *s, const char *why);
+/* Asks anew and for everything: the cookie is worth nothing. */
+void sync_start_afresh(struct sync *s, const char *why);
 /* The refresh is whole: sweeps, or goes over to persist. */
 void sync_refreshed(struct sync *s);
 
@@ -59,5 +67,12 @@ void sync_abort(struct sync *s);
 void sync_apply_entry(struct sync *s, LDAPMessage *msg);
 void sync_apply_info(struct sync *s, LDAPMessage *msg);
 int sync_apply_delete(struct sync *s, const struct uuid *uuid);
+/* The same for an entry that the server tells is gone: what stands below it went unseen. */
+int sync_apply_gone(struct sync *s, const struct uuid *uuid);
+
+/* check.c: whether the message belongs to a check; and the end of all of them with the connection.
+ */
+bool sync_check_message(struct sync *s, LDAPMessage *msg);
+void sync_check_end_all(struct sync *s);
 
 #endif

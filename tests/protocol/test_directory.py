@@ -170,6 +170,81 @@ class OutageTest(Lookup, unittest.TestCase):
         self.wait_answer("judy@example.org", "found", 5)
 
 
+class SubtreeTest(Lookup, unittest.TestCase):
+    """Containers that are renamed and moved: a server tells of the container alone."""
+
+    def setUp(self):
+        self.stack = Stack({"timeout": "2s", "auth_mechanisms": "plain login"})
+        self.addCleanup(lambda: self.assertEqual(self.stack.stop(), []))
+        self.stack.start()
+
+    def rename(self, new, superior=None):
+        old, self.ou = getattr(self, "ou", PEOPLE), f"{new},{superior or SUFFIX}"
+        self.stack.slapd.modify(f"dn: {old}\nchangetype: modrdn\nnewrdn: {new}\ndeleteoldrdn: 1\n" +
+                                (f"newsuperior: {superior}\n" if superior else ""))
+
+    def dn(self, address):
+        return self.answer(address)["deliveries"][0]["dn"]
+
+    def login(self, user):
+        with self.stack.imap() as c:
+            return c.login(user, harness.PASSWORDS[user])
+
+    def test_renamed_while_in_sync(self):
+        self.rename("ou=staff")
+        wait_for("the new DN", lambda: self.dn("alice@example.org") == f"uid=alice,ou=staff,{SUFFIX}", 5)
+        self.login("alice")
+        with self.assertRaises(imaplib.IMAP4.error) as refused:
+            self.stack.imap().login("alice", "wrong")
+        self.assertNotIn("UNAVAILABLE", str(refused.exception))
+        self.stack.slapd.add(f"dn: ou=south,{SUFFIX}\nobjectClass: organizationalUnit\nou: south\n")
+        self.rename("ou=team", f"ou=south,{SUFFIX}")
+        wait_for("the new DN", lambda: self.dn("alice@example.org") == f"uid=alice,ou=team,ou=south,{SUFFIX}", 5)
+        self.login("bob")
+        # Deleted and made anew under one name: another entry, the same address.
+        dn = f"uid=bob,ou=team,ou=south,{SUFFIX}"
+        self.stack.slapd.modify(f"dn: {dn}\nchangetype: delete\n\n"
+                                f"dn: {dn}\nchangetype: add\nobjectClass: inetOrgPerson\nuid: bob\ncn: bob\n"
+                                "sn: bob\nmail: bob@example.org\nuserPassword: another\n")
+        wait_for("the new entry", lambda: self.stack.imap().login("bob", "another"), 5)
+
+    def test_renamed_while_away(self):
+        """The container was renamed, and another one took its old name, while nobody listened."""
+        self.assertEqual(self.stack.dirigod.end(), 0)
+        self.rename("ou=staff")
+        self.stack.slapd.add(f"dn: {PEOPLE}\nobjectClass: organizationalUnit\nou: people\n")
+        self.stack.slapd.add(person("alina"))
+        self.stack.start_dirigod()
+        self.assertEqual(self.dn("alice@example.org"), f"uid=alice,ou=staff,{SUFFIX}")
+        self.assertEqual(self.dn("alina@example.org"), f"uid=alina,{PEOPLE}")
+        self.login("alice")
+
+    def test_names_exchanged_while_away(self):
+        """The newer container has the older one's name now, and comes first."""
+        slapd = self.stack.slapd
+        slapd.add(f"dn: ou=other,{SUFFIX}\nobjectClass: organizationalUnit\nou: other\n")
+        slapd.add(person("olga").replace(PEOPLE, f"ou=other,{SUFFIX}"))
+        self.wait_answer("olga@example.org", "found", 5)
+        self.assertEqual(self.stack.dirigod.end(), 0)
+        for old, new in (("people", "x"), ("other", "people"), ("x", "other")):
+            slapd.modify(f"dn: ou={old},{SUFFIX}\nchangetype: modrdn\nnewrdn: ou={new}\ndeleteoldrdn: 1\n")
+        self.stack.start_dirigod()
+        self.assertEqual(self.dn("alice@example.org"), f"uid=alice,ou=other,{SUFFIX}")
+        self.assertEqual(self.dn("olga@example.org"), f"uid=olga,{PEOPLE}")
+
+    def test_name_that_the_replica_missed(self):
+        """A holder of people that no table knows is renamed: nobody is told that a password is wrong."""
+        slapd = self.stack.slapd
+        slapd.add(f"dn: cn=odd,{SUFFIX}\nobjectClass: device\ncn: odd\n")
+        slapd.add(person("otto", "userPassword: otto-example\n").replace(PEOPLE, f"cn=odd,{SUFFIX}"))
+        self.wait_answer("otto@example.org", "found", 5)
+        slapd.modify(f"dn: cn=odd,{SUFFIX}\nchangetype: modrdn\nnewrdn: cn=strange\ndeleteoldrdn: 1\n")
+        with self.assertRaises(imaplib.IMAP4.error) as refused:
+            self.stack.imap().login("otto", "otto-example")
+        self.assertIn("UNAVAILABLE", str(refused.exception))
+        wait_for("the login", lambda: self.stack.imap().login("otto", "otto-example"), 10)
+
+
 class TlsSlapd(harness.Slapd):
     """slapd that also listens on ldaps:// and knows StartTLS."""
 

@@ -290,6 +290,73 @@ static void test_long_dn(void **state)
     assert_int_equal(by_dn(b), ANSWER_ABSENT);
 }
 
+static const char *dn_of(unsigned n)
+{
+    static char text[256];
+    const struct entry *e;
+    struct uuid u = fixture_uuid(n);
+    struct snapshot *s = snapshot_take(fx.directory);
+    text[0] = '\0';
+    if (entry_by_uuid(s, &u, &e) == ANSWER_FOUND)
+        snprintf(text, sizeof text, "%s", entry_dn(e));
+    snapshot_release(&s);
+    return text;
+}
+
+static bool has_children(unsigned n)
+{
+    struct uuid u = fixture_uuid(n);
+    assert_int_equal(replica_begin(fx.replica), 0);
+    enum db_result rc = replica_has_children(fx.replica, &u);
+    replica_abort(fx.replica);
+    return rc == DB_OK;
+}
+
+static void test_subtree(void **state)
+{
+    (void)state;
+    unsigned who = 0;
+    char deep[1200];
+    PUT(&fx, 1, ENTRY_CONTAINER, "ou=people,dc=x");
+    PUT(&fx, 2, ENTRY_CONTAINER, "OU=b\\, c , ou=People,dc=x");
+    PUT(&fx, 3, ENTRY_USER, "uid=a,ou=people,dc=x", {ATTR_UID, "a"}, {ATTR_MAIL, "a@x.org"});
+    PUT(&fx, 4, ENTRY_USER, "uid=\"b,b\",ou=\"b, c\", OU=people,dc=x", {ATTR_UID, "b"});
+    PUT(&fx, 5, ENTRY_USER, "uid=c,ou=people2,dc=x", {ATTR_UID, "c"});
+    snprintf(deep, sizeof deep, "cn=%0900d,ou=people,dc=x", 7);
+    PUT(&fx, 6, ENTRY_USER, deep, {ATTR_UID, "deep"});
+    assert_int_equal(replica_state(fx.replica)->entries, 4);
+    assert_int_equal(by_dn("ou=people,dc=x"), ANSWER_ABSENT); /* nothing that a lookup wants */
+    assert_true(has_children(1));
+    assert_true(has_children(2));
+    assert_false(has_children(3));
+
+    PUT(&fx, 1, ENTRY_CONTAINER, "ou=Staff,o=y,dc=x");
+    assert_string_equal(dn_of(3), "uid=a,ou=Staff,o=y,dc=x");
+    assert_string_equal(dn_of(2), "OU=b\\, c ,ou=Staff,o=y,dc=x");
+    assert_string_equal(dn_of(4), "uid=\"b,b\",ou=\"b, c\",ou=Staff,o=y,dc=x");
+    assert_string_equal(dn_of(5), "uid=c,ou=people2,dc=x");
+    assert_int_equal(by_dn("uid=a,ou=people,dc=x"), ANSWER_ABSENT);
+    assert_int_equal(by_dn("uid=a,ou=staff,o=y,dc=x"), ANSWER_FOUND);
+    snprintf(deep, sizeof deep, "cn=%0900d,ou=staff,o=y,dc=x", 7);
+    assert_int_equal(by_dn(deep), ANSWER_FOUND);
+    assert_int_equal(login("a", &who), ANSWER_FOUND);
+    assert_int_equal(who, 3);
+    assert_int_equal(login("a@x.org", &who), ANSWER_FOUND);
+
+    /* Somebody takes the name of an entry with others below it: those are lost, and it is told. */
+    assert_int_equal(replica_begin(fx.replica), 0);
+    entry_draft_reset(&fx.draft);
+    fx.draft.uuid = fixture_uuid(9);
+    fx.draft.kinds = ENTRY_CONTAINER;
+    buf_append_str(&fx.draft.dn, "ou=staff,o=y,dc=x");
+    assert_int_equal(replica_put(fx.replica, &fx.draft), 0);
+    assert_true(replica_lost(fx.replica));
+    replica_abort(fx.replica);
+    PUT(&fx, 10, ENTRY_USER, "uid=a,ou=staff,o=y,dc=x", {ATTR_UID, "a2"});
+    assert_false(replica_lost(fx.replica));
+    assert_int_equal(replica_state(fx.replica)->containers, 2);
+}
+
 static void test_dn(void **state)
 {
     (void)state;
@@ -405,6 +472,7 @@ int main(void)
         T(test_restart),
         T(test_next),
         T(test_long_dn),
+        T(test_subtree),
         T(test_large_group),
         cmocka_unit_test(test_dn),
         cmocka_unit_test(test_address),
