@@ -132,6 +132,11 @@ static void work(struct bindpool *pool)
     struct bind_request *r;
     for (size_t i = 0; i < pool->count; i++) {
         struct slot *slot = &pool->slots[i];
+        if (slot->ready && slot->request == NULL && pool->failures == 0 &&
+            slot->target != pool->env->target_in_use) {
+            ldapconn_free(&slot->conn); /* the sync went to another server, and logins follow */
+            slot->ready = false;
+        }
         coming += slot->conn != NULL && !slot->ready;
         if (slot->ready && slot->request == NULL && (r = TAILQ_FIRST(&pool->waiting)) != NULL)
             slot_send(slot, r);

@@ -98,6 +98,12 @@ void ldapconn_free(struct ldapconn **c)
         drop(conn);
 }
 
+void ldapconn_set_ops(struct ldapconn *c, const struct ldapconn_ops *ops, void *arg)
+{
+    c->ops = ops;
+    c->arg = arg;
+}
+
 LDAP *ldapconn_ld(struct ldapconn *c)
 {
     return c->ld;

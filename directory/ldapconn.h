@@ -50,6 +50,8 @@ struct ldapconn_ops {
 struct ldapconn *ldapconn_new(struct ldap_env *env, const struct target *target,
                               enum ldapconn_identity identity, const struct ldapconn_ops *ops,
                               void *arg);
+/* Another owner's callbacks from now on; the connection is ready. */
+void ldapconn_set_ops(struct ldapconn *c, const struct ldapconn_ops *ops, void *arg);
 /* Drops the connection. *c may be NULL. */
 void ldapconn_free(struct ldapconn **c);
 /* For requests, once ready; only its asynchronous functions. */

@@ -25,6 +25,7 @@ directory_libdirectory_secrets_a_SOURCES = %D%/secrets.c %D%/secrets.h
 # What only dirigo-directory has: the writer's side, and what an entry and a server's message mean.
 noinst_LIBRARIES += directory/libdirectory_write.a
 directory_libdirectory_write_a_SOURCES = \
+	%D%/cookie.c \
 	%D%/profile.c %D%/profile.h \
 	%D%/replica.c \
 	%D%/secrets_store.c %D%/secrets_store.h \
@@ -38,7 +39,7 @@ directory_libdirectory_write_a_CFLAGS = $(AM_CFLAGS) $(LDAP_CFLAGS)
 pkglibexec_PROGRAMS += dirigo-directory
 dirigo_directory_SOURCES = \
 	%D%/bindpool.c %D%/bindpool.h \
-	%D%/check.c \
+	%D%/check.c %D%/failback.c \
 	%D%/ldapconn.c %D%/ldapconn.h \
 	%D%/main.c \
 	%D%/pump.c %D%/pump.h \

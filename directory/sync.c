@@ -17,6 +17,8 @@
 #define SWEEP_SLICE 2048
 /* A replica that ran out of room is not tried at the pace of a server that is away. */
 #define RETRY_DISK 10000
+/* Rounds of the list in which every server is behind the replica, before that is believed. */
+#define BEHIND_TRIES 10
 /* Between two full refreshes that were asked for because an entry is not where it should be. */
 #define FORCED_PAUSE 60000
 
@@ -66,6 +68,19 @@ static void leave_sync(struct sync *s)
     s->changed(false, s->arg);
 }
 
+/*
+ * The order of the list: after a server that served, its first one; from there one after another.
+ * One that was returned to and did not serve leaves the place to those behind it.
+ */
+static void next_target(struct sync *s)
+{
+    size_t *i = &s->env->target_in_use;
+    *i = s->was_in_sync && *i != 0 ? 0 : (*i + 1) % s->env->target_count;
+    if (s->returned)
+        failback_failed(s->failback);
+    s->returned = false;
+}
+
 static int64_t next_pause(const struct sync *s)
 {
     int64_t pause = RETRY_FIRST;
@@ -100,7 +115,8 @@ void sync_fail(struct sync *s, const char *why)
     s->phase = PHASE_WAITING;
     sync_check_end_all(s);
     if (!s->disk_failed && !s->same_target)
-        s->env->target_in_use = (s->env->target_in_use + 1) % s->env->target_count;
+        next_target(s);
+    s->was_in_sync = false;
     s->failed++;
     leave_sync(s);
     timer_set(s->retry, s->same_target ? 0 : next_pause(s));
@@ -148,11 +164,10 @@ static int send_search(struct sync *s)
     return rc;
 }
 
-static void on_ready(struct ldapconn *c, void *arg)
+/* The connection is ready: asks for what differs. */
+static void begin_refresh(struct sync *s)
 {
-    struct sync *s = arg;
     struct replica_state *state = replica_state(s->replica);
-    (void)c;
     s->phase = PHASE_REFRESH;
     s->sweep_needed = s->lost = false;
     uuid_set_free(&s->seen);
@@ -164,6 +179,37 @@ static void on_ready(struct ldapconn *c, void *arg)
         return;
     }
     timer_repeat(s->probe, PROBE_INTERVAL);
+}
+
+static void on_ready(struct ldapconn *c, void *arg)
+{
+    (void)c;
+    begin_refresh(arg);
+}
+
+/*
+ * Until the refresh is whole the replica is what the server before said last, and stays in sync:
+ * nothing is deleted before the new server has shown all that it has. The replica has one cookie,
+ * whoever gave it, because it says what the replica holds: one kept for each server would leave
+ * out what another server overwrote meanwhile. Providers of one directory understand each other's;
+ * one that does not asks for a full refresh.
+ */
+void sync_adopt(struct sync *s, struct ldapconn *c, size_t i)
+{
+    if (sync_commit(s) < 0) {
+        ldapconn_free(&c);
+        return;
+    }
+    sync_check_end_all(s);
+    ldapconn_free(&s->conn);
+    s->env->target_in_use = i;
+    s->conn = c;
+    ldapconn_set_ops(c, &sync_conn_ops, s);
+    s->probe_sent = 0;
+    s->was_in_sync = false;
+    s->returned = true;
+    s->connected_at = clock_now_ms();
+    begin_refresh(s);
 }
 
 static void on_conn_closed(struct ldapconn *c, const char *why, void *arg)
@@ -199,13 +245,15 @@ static void go_persist(struct sync *s)
         return;
     }
     s->phase = PHASE_PERSIST;
-    s->failed = 0;
+    s->failed = s->newer = 0;
+    s->was_in_sync = true;
+    s->returned = false;
     uuid_set_free(&s->seen);
-    buf_clear(&s->cookie);
     log_notice("the directory is in sync", LOG_STR("server", target(s)->uri),
                LOG_UINT("entries", state->entries),
                LOG_INT("ms", clock_now_ms() - s->connected_at));
     s->changed(true, s->arg);
+    failback_watch(s->failback);
 }
 
 static void sweep_slice(void *arg)
@@ -297,6 +345,18 @@ void sync_refreshed(struct sync *s)
 
 /* ---- messages ---- */
 
+/*
+ * The server has not yet got what another one told us (OpenLDAP refuses then). It will get it;
+ * only where every server stays behind is what they have the truth.
+ */
+static void server_is_behind(struct sync *s)
+{
+    if (++s->newer > BEHIND_TRIES * s->env->target_count)
+        sync_start_afresh(s, "every server is behind the replica; asking for everything");
+    else
+        sync_fail(s, "the server is behind the replica");
+}
+
 static void search_ended(struct sync *s, LDAPMessage *msg)
 {
     int code = LDAP_OTHER;
@@ -308,6 +368,8 @@ static void search_ended(struct sync *s, LDAPMessage *msg)
     else if (code == LDAP_UNAVAILABLE_CRITICAL_EXTENSION)
         sync_fail(s, "the server has no content synchronization (RFC 4533); on OpenLDAP load the "
                      "overlay syncprov");
+    else if (code == LDAP_UNWILLING_TO_PERFORM && s->cookie_sent)
+        server_is_behind(s);
     else if (code == LDAP_NO_SUCH_OBJECT)
         sync_fail(s, "search_base does not exist on the server, or may not be read");
     else
@@ -403,6 +465,7 @@ struct sync *sync_new(struct ldap_env *env, struct replica *replica, struct secr
     s->heartbeat = timer_new(env->loop, on_heartbeat, s);
     s->probe = timer_new(env->loop, on_probe, s);
     s->sweep = timer_new(env->loop, sweep_slice, s);
+    s->failback = failback_new(s);
     buf_init(&s->cookie, SYNC_COOKIE_MAX);
     timer_repeat(s->heartbeat, REPLICA_HEARTBEAT_MS);
     timer_set(s->retry, 0);
@@ -415,6 +478,7 @@ void sync_free(struct sync **sync)
     if (s == NULL)
         return;
     *sync = NULL;
+    failback_free(&s->failback);
     sync_check_end_all(s);
     sync_abort(s);
     ldapconn_free(&s->conn);

@@ -92,13 +92,10 @@ static void take_cookie(struct sync *s, const struct berval *cookie)
 {
     if (cookie->bv_len == 0)
         return;
-    if (s->phase != PHASE_PERSIST) {
-        buf_clear(&s->cookie);
-        buf_append(&s->cookie, cookie->bv_val, cookie->bv_len);
-    } else if (sync_begin(s) == 0 &&
-               replica_set_cookie(s->replica, cookie->bv_val, cookie->bv_len) < 0) {
+    sync_cookie_merge(&s->cookie, cookie);
+    if (s->phase == PHASE_PERSIST && sync_begin(s) == 0 &&
+        replica_set_cookie(s->replica, s->cookie.data, s->cookie.len) < 0)
         write_failed(s);
-    }
 }
 
 /* ---- entries ---- */

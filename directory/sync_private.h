@@ -28,8 +28,12 @@ struct sync {
     struct ldapconn *conn;
     enum sync_phase phase;
     unsigned failed; /* in a row */
+    unsigned newer;  /* servers in a row that were behind the replica */
     int search_id, probe_id;
     int64_t probe_sent, connected_at; /* monotonic; probe_sent 0: none outstanding */
+    struct failback *failback;
+    bool returned;    /* to an earlier server, which has yet to bring the sync about */
+    bool was_in_sync; /* with the server in use, on this connection */
     LIST_HEAD(, sync_check) checks;
     int64_t forced_at; /* monotonic: when a full refresh was last asked for; 0: never */
     struct timer *retry, *heartbeat, *probe, *sweep;
@@ -39,7 +43,8 @@ struct sync {
 
     /* One refresh. */
     struct uuid_set seen;
-    struct buf cookie;    /* the newest one, stored when the refresh is whole */
+    struct buf cookie;    /* what has come of one: stored when the refresh is whole, and then with
+                             each change */
     bool cookie_sent;     /* the server knew where we were */
     bool sweep_needed;    /* the server shows what is there, not what is gone */
     struct uuid sweep_at; /* the last entry that was looked at */
@@ -69,6 +74,19 @@ void sync_apply_info(struct sync *s, LDAPMessage *msg);
 int sync_apply_delete(struct sync *s, const struct uuid *uuid);
 /* The same for an entry that the server tells is gone: what stands below it went unseen. */
 int sync_apply_gone(struct sync *s, const struct uuid *uuid);
+
+/*
+ * failback.c: while a later server of the list is in use, the earlier ones are tried from time to
+ * time; the first that serves search_base takes over by sync_adopt.
+ */
+struct failback *failback_new(struct sync *s);
+void failback_free(struct failback **f);
+/* In sync with the server in use: begins, or goes on, trying earlier ones. */
+void failback_watch(struct failback *f);
+/* The server that took over did not bring the sync about: longer pauses. */
+void failback_failed(struct failback *f);
+/* Goes on with a connection that is ready, to target number i, from the cookie of the replica. */
+void sync_adopt(struct sync *s, struct ldapconn *c, size_t i);
 
 /* check.c: whether the message belongs to a check; and the end of all of them with the connection.
  */

@@ -18,6 +18,14 @@
 /* Section 2.2: the sync request value (mode refreshAndPersist) for a cookie that may be empty. */
 int sync_request_encode(const struct buf *cookie, struct buf *out);
 
+/*
+ * Takes a newer cookie into the one at hand. Where several providers write one directory, OpenLDAP
+ * tells with a change the CSN of its own provider alone ("rid=…,sid=…,csn=…"), and a cookie without
+ * the others' would bring everything again: so each provider's newest CSN is kept. A cookie of any
+ * other form replaces what is there.
+ */
+void sync_cookie_merge(struct buf *cookie, const struct berval *newer);
+
 enum sync_state {
     SYNC_PRESENT,
     SYNC_ADD,

@@ -318,6 +318,43 @@ class ConnectionTest(Lookup, unittest.TestCase):
             with self.stack.imap() as c:
                 c.login("alice", harness.PASSWORDS["alice"])
 
+    def test_return_to_the_first(self):
+        """Two providers of one directory: the first one is left when it dies, and used again when it is back."""
+        first = harness.Slapd(f"{self.folder.name}/first")
+        with open(f"{harness.TOP}/conf/sample.ldif", encoding="utf-8") as f:
+            self.slapd.slapadd(f.read())
+        text = harness.run("/usr/sbin/slapcat", "-n", "1", "-F", f"{self.slapd.folder}/slapd.d").stdout
+        first.slapadd(text)
+        first.start()
+        self.addCleanup(first.stop)
+        self.stack = Stack({"timeout": "1s", "server_host": f"{first.url} {self.slapd.url}",
+                            "directory_return_time": "1s"}, slapd=self.slapd, sample=False)
+        self.addCleanup(lambda: self.assertEqual(self.stack.stop(), []))
+        self.stack.start()
+
+        def last(url):
+            lines = [line for line in self.stack.dirigod.log().splitlines() if "the directory is in sync" in line]
+            return f"server={url}" in lines[-1]
+        self.assertTrue(last(first.url))
+        first.stop()
+        wait_for("the second server", lambda: last(self.slapd.url), 10)
+        self.slapd.add(person("karl"))
+        self.wait_answer("karl@example.org", "found", 5)
+        # The first one comes back without what it missed: what the replica has is newer, and stays.
+        first.start()
+        wait_for("a try", lambda: "the server is behind the replica" in self.stack.dirigod.log(), 15)
+        self.assertEqual(self.answer("karl@example.org")["answer"], "found")
+        text = harness.run("/usr/sbin/slapcat", "-n", "1", "-F", f"{self.slapd.folder}/slapd.d").stdout
+        first.stop()
+        for name in os.listdir(f"{first.folder}/db"):
+            os.unlink(f"{first.folder}/db/{name}")
+        first.slapadd(text)
+        first.start()
+        wait_for("the first server", lambda: last(first.url), 30)
+        self.wait_answer("nobody@example.org", "absent", 5)
+        first.add(person("lena"))
+        self.wait_answer("lena@example.org", "found", 5)
+
     def test_logins_by_bind(self):
         self.start(auth_mechanisms="plain login", server_host=self.slapd.url)
         for _ in range(3):

@@ -246,13 +246,44 @@ static void test_uuid_set(void **state)
     uuid_set_free(&set);
 }
 
+static void merge(struct buf *cookie, const char *newer)
+{
+    struct berval v = {.bv_len = strlen(newer), .bv_val = (char *)newer};
+    sync_cookie_merge(cookie, &v);
+}
+
+static void test_cookie_merge(void **state)
+{
+    (void)state;
+#define CSN(sec, sid) "202611242100" sec ".000000Z#000000#" sid "#000000"
+    struct buf c = {0};
+    merge(&c, "rid=000,csn=" CSN("01", "002") ";" CSN("02", "001"));
+    assert_string_equal(buf_str(&c), "rid=000,csn=" CSN("01", "002") ";" CSN("02", "001"));
+    /* A change of one provider: the other's is kept. An older one does not go back. */
+    merge(&c, "rid=000,sid=002,csn=" CSN("05", "002"));
+    assert_string_equal(buf_str(&c), "rid=000,sid=002,csn=" CSN("02", "001") ";" CSN("05", "002"));
+    merge(&c, "rid=000,sid=002,csn=" CSN("04", "002"));
+    assert_string_equal(buf_str(&c), "rid=000,sid=002,csn=" CSN("02", "001") ";" CSN("05", "002"));
+    merge(&c, "rid=000,sid=00a,csn=" CSN("03", "00a"));
+    assert_string_equal(buf_str(&c), "rid=000,sid=00a,csn=" CSN("02", "001") ";" CSN(
+                                         "05", "002") ";" CSN("03", "00a"));
+    /* What is of no known form replaces what is there, and is replaced. */
+    merge(&c, "host:389#cn=x#17");
+    assert_string_equal(buf_str(&c), "host:389#cn=x#17");
+    merge(&c, "rid=000,csn=#;#");
+    assert_string_equal(buf_str(&c), "rid=000,csn=#;#");
+    merge(&c, "rid=000,csn=" CSN("01", "001"));
+    assert_string_equal(buf_str(&c), "rid=000,csn=" CSN("01", "001"));
+    buf_free(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_profile_kinds), cmocka_unit_test(test_profile_values),
         cmocka_unit_test(test_sync_values),   cmocka_unit_test(test_sync_request),
         cmocka_unit_test(test_starttls),      cmocka_unit_test(test_target),
-        cmocka_unit_test(test_uuid_set),
+        cmocka_unit_test(test_uuid_set),      cmocka_unit_test(test_cookie_merge),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
