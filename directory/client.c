@@ -58,6 +58,15 @@ void directory_set_link(struct directory *d, struct directory_link *link)
     d->link = link;
 }
 
+void directory_on_ended(struct directory *d, void (*fn)(const struct uuid *owner, void *arg),
+                        void *arg)
+{
+    if (d->link == NULL)
+        return;
+    d->link->ended = fn;
+    d->link->ended_arg = arg;
+}
+
 void directory_close(struct directory **d)
 {
     if (*d == NULL)

@@ -37,6 +37,12 @@ struct directory *directory_open(const struct conf *conf, char **error);
  * Without this call (the dirigo tool) the state in the replica and its age alone decide.
  */
 void directory_connect(struct directory *d, struct loop *loop, const char *socket_path);
+/*
+ * fn is called, from the loop, for each user who may not log in any more: deleted, disabled, or
+ * without the right to. Their sessions must end. Behind directory_connect.
+ */
+void directory_on_ended(struct directory *d, void (*fn)(const struct uuid *owner, void *arg),
+                        void *arg);
 void directory_close(struct directory **d);
 
 /* How the replica stands. */

@@ -25,9 +25,27 @@ static void on_state(bool connected, void *arg)
     update(c);
 }
 
+/* Read whole before anybody is told: a message is good or is not. */
+static int on_ended(struct connection *c, struct msg *m)
+{
+    struct uuid uuids[DIRECTORY_ENDED_MAX];
+    uint32_t n = msg_get_u32(m);
+    if (n > DIRECTORY_ENDED_MAX)
+        return -1;
+    for (uint32_t i = 0; i < n; i++)
+        uuids[i] = msg_get_uuid(m);
+    if (msg_end(m) < 0)
+        return -1;
+    for (uint32_t i = 0; i < n && c->link.ended != NULL; i++)
+        c->link.ended(&uuids[i], c->link.ended_arg);
+    return 0;
+}
+
 static int on_event(struct msg *m, void *arg)
 {
     struct connection *c = arg;
+    if (msg_type(m) == DIRECTORY_MSG_ENDED)
+        return on_ended(c, m);
     bool in_sync = msg_get_bool(m);
     if (msg_end(m) < 0 || msg_type(m) != DIRECTORY_MSG_SYNC_STATE)
         return -1;

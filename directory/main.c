@@ -112,6 +112,13 @@ static void on_commit(void *arg)
         serve_replica_changed(p->serve);
 }
 
+static void on_ended(const struct uuid *uuids, size_t n, void *arg)
+{
+    struct process *p = arg;
+    if (p->serve != NULL)
+        serve_ended(p->serve, uuids, n);
+}
+
 static int open_stores(struct process *p, const struct conf *conf)
 {
     char *error = NULL;
@@ -165,6 +172,7 @@ static int process_start(struct service *s)
     sync_on_commit(p->sync, on_commit);
     p->pool = bindpool_new(&p->env);
     p->serve = serve_new(s, p->replica, p->sync, p->pool);
+    replica_on_ended(p->replica, on_ended, p);
     return 0;
 }
 

@@ -8,7 +8,10 @@
 #define DIRIGO_DIRECTORY_PROTOCOL_H
 
 #define DIRECTORY_SERVICE "directory"
-#define DIRECTORY_VERSION 1
+#define DIRECTORY_VERSION 2
+
+/* The most uuids that one DIRECTORY_MSG_ENDED names. */
+#define DIRECTORY_ENDED_MAX 512
 
 enum {
     DIRECTORY_MSG_BIND = 1,       /* uuid entry, str password */
@@ -18,7 +21,9 @@ enum {
                                      address, str detail, str host, str dn) */
     DIRECTORY_MSG_STATUS,         /* - */
     DIRECTORY_MSG_STATUS_RESULT,  /* str key=value text */
-    DIRECTORY_MSG_SYNC_STATE      /* event: bool in sync */
+    DIRECTORY_MSG_SYNC_STATE,     /* event: bool in sync */
+    DIRECTORY_MSG_ENDED           /* event: u32 n, n x uuid: users whose sessions must end, because
+                                     they were deleted, disabled, or may not log in any more */
 };
 
 enum directory_bind {

@@ -36,6 +36,9 @@ struct replica {
     uint64_t containers_before; /* the change at hand */
     bool changed, lost;
     struct buf encoded;
+    struct buf ended; /* uuids: may not log in since the change at hand */
+    replica_ended_fn *on_ended;
+    void *on_ended_arg;
 };
 
 /* The keys of one entry, sorted. */
@@ -195,6 +198,7 @@ void replica_close(struct replica **r)
         return;
     replica_db_close(&(*r)->db, (*r)->lock);
     buf_free(&(*r)->encoded);
+    buf_free(&(*r)->ended);
     free((*r)->dir);
     free(*r);
     *r = NULL;
@@ -223,13 +227,47 @@ void replica_reap_readers(struct replica *r)
 int replica_begin(struct replica *r)
 {
     r->changed = r->lost = false;
+    buf_clear(&r->ended);
     r->containers_before = r->state.containers;
     return db_write_begin(r->db);
+}
+
+void replica_on_ended(struct replica *r, replica_ended_fn *fn, void *arg)
+{
+    r->on_ended = fn;
+    r->on_ended_arg = arg;
+}
+
+static bool may_login(const struct entry *e)
+{
+    unsigned kinds = entry_all_kinds(e);
+    return (kinds & ENTRY_USER) != 0 && (kinds & (ENTRY_DISABLED | ENTRY_NO_LOGIN)) == 0;
+}
+
+/* An entry that could log in is replaced by another version, or by nothing (NULL). */
+static void note_end(struct replica *r, const struct entry *old, const struct entry *new)
+{
+    if (may_login(old) && (new == NULL || !may_login(new)))
+        buf_append(&r->ended, entry_uuid(old), sizeof(struct uuid));
+}
+
+/* Leaves out those that the rest of the change let in again. */
+static void settle_ends(struct replica *r)
+{
+    struct uuid *u = (struct uuid *)r->ended.data;
+    size_t n = r->ended.len / sizeof *u, kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct entry *e;
+        if (replica_get(r, &u[i], &e) != DB_OK || !may_login(e))
+            u[kept++] = u[i];
+    }
+    buf_truncate(&r->ended, kept * sizeof *u);
 }
 
 int replica_commit(struct replica *r)
 {
     uint64_t generation = r->state.generation;
+    settle_ends(r);
     if (r->changed)
         r->state.generation++;
     r->state.entries = db_count(r->db, TABLE_ENTRY) - r->state.containers;
@@ -238,7 +276,12 @@ int replica_commit(struct replica *r)
         replica_abort(r);
         return -1;
     }
-    return db_write_commit(r->db);
+    if (db_write_commit(r->db) < 0)
+        return -1;
+    if (r->ended.len > 0 && r->on_ended != NULL)
+        r->on_ended((const struct uuid *)r->ended.data, r->ended.len / sizeof(struct uuid),
+                    r->on_ended_arg);
+    return 0;
 }
 
 void replica_abort(struct replica *r)
@@ -344,6 +387,7 @@ int replica_delete(struct replica *r, const struct uuid *uuid)
     collect_sorted(e, &before);
     r->changed = true;
     r->state.containers -= (entry_all_kinds(e) & ENTRY_CONTAINER) != 0;
+    note_end(r, e, NULL);
     int result = update_index(r, &key, &before, &after);
     if (result == 0)
         result = db_delete(r->db, TABLE_ENTRY, &key, sizeof key, NULL, 0);
@@ -385,6 +429,7 @@ static int write_entry(struct replica *r, const struct uuid *uuid, const struct 
     if (old != NULL) {
         collect_sorted(old, &before);
         r->state.containers -= (entry_all_kinds(old) & ENTRY_CONTAINER) != 0;
+        note_end(r, old, new);
     }
     collect_sorted(new, &after);
     r->state.containers += (entry_all_kinds(new) & ENTRY_CONTAINER) != 0;

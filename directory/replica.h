@@ -124,6 +124,8 @@ int snapshot_list(struct snapshot *snap, const struct index_key *key, struct uui
 struct directory_link {
     bool up; /* connected, and the last event did not say "not in sync" */
     void (*close)(struct directory_link *link);
+    void (*ended)(const struct uuid *owner, void *arg); /* NULL: nobody wants to know */
+    void *ended_arg;
 };
 /* Gives the link to d, which closes it in directory_close. */
 void directory_set_link(struct directory *d, struct directory_link *link);
@@ -171,6 +173,12 @@ int replica_delete(struct replica *r, const struct uuid *uuid);
 /* NULL or empty: forgets it. */
 int replica_set_cookie(struct replica *r, const void *cookie, size_t len);
 int replica_commit(struct replica *r);
+/*
+ * fn gets, after each commit, the users who could log in before it and cannot any more (deleted,
+ * disabled, no-login, no user any more): their sessions have to end. NULL: nobody is told.
+ */
+typedef void replica_ended_fn(const struct uuid *uuids, size_t n, void *arg);
+void replica_on_ended(struct replica *r, replica_ended_fn *fn, void *arg);
 void replica_abort(struct replica *r);
 const char *replica_error(const struct replica *r);
 

@@ -244,6 +244,20 @@ void serve_replica_changed(struct serve *s)
     report(s, replica_state(s->replica)->in_sync != 0);
 }
 
+void serve_ended(struct serve *s, const struct uuid *uuids, size_t n)
+{
+    while (n > 0) {
+        size_t now = n < DIRECTORY_ENDED_MAX ? n : DIRECTORY_ENDED_MAX;
+        struct msg *m = msg_new(DIRECTORY_MSG_ENDED);
+        msg_put_u32(m, (uint32_t)now);
+        for (size_t i = 0; i < now; i++)
+            msg_put_uuid(m, &uuids[i]);
+        ipc_broadcast(s->server, &m);
+        uuids += now;
+        n -= now;
+    }
+}
+
 struct serve *serve_new(struct service *service, struct replica *replica, struct sync *sync,
                         struct bindpool *pool)
 {

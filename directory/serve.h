@@ -17,5 +17,7 @@ void serve_free(struct serve **s);
 void serve_sync_state(struct serve *s, bool in_sync);
 /* The replica has changed: what `dirigo status` shows of it does, too. */
 void serve_replica_changed(struct serve *s);
+/* Tells everybody that these may not log in any more. */
+void serve_ended(struct serve *s, const struct uuid *uuids, size_t n);
 
 #endif

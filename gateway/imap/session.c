@@ -248,6 +248,7 @@ static void command_over(struct imap *s)
 }
 
 static const char goodbye[] = "* BYE Server is shutting down\r\n";
+static const char revoked[] = "* BYE [CONTACTADMIN] This account may not be used any more\r\n";
 
 /* Goes on with whatever can: the rest of an answer, then the next commands. */
 static void progress(struct imap *s)
@@ -269,7 +270,7 @@ static void progress(struct imap *s)
         if (s->working)
             command_over(s);
         if (s->quitting && !s->closing)
-            stream_printf(s->stream, "%s", goodbye);
+            stream_printf(s->stream, "%s", s->revoked ? revoked : goodbye);
         if (s->closing || s->quitting) {
             finish(s);
             return;
@@ -365,6 +366,19 @@ static void quit(void *session)
         progress(s);
 }
 
+static void end_revoked(void *session)
+{
+    struct imap *s = session;
+    if (s->stream == NULL)
+        return;
+    log_notice("session ended: the account may not be used any more", LOG_STR("id", s->id));
+    s->revoked = true;
+    if (s->working)
+        session_close(s); /* in the middle of an answer nothing can be said */
+    else
+        quit(s);
+}
+
 static void stop(void *session)
 {
     struct imap *s = session;
@@ -376,4 +390,4 @@ static void stop(void *session)
 }
 
 const struct mail_protocol imap_protocol = {
-    .name = "imap", .start = start, .quit = quit, .stop = stop};
+    .name = "imap", .start = start, .quit = quit, .revoke = end_revoked, .stop = stop};

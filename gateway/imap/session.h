@@ -36,8 +36,9 @@ struct imap {
     bool job;     /* a job or request runs: the session must not be freed */
     bool closing;
     bool quitting;
-        /* the system stops: say goodbye behind the command under way */ /* the answer being sent is
-                                                                            the last */
+    bool revoked;
+    /* the system stops: say goodbye behind the command under way */ /* the answer being sent is
+                                                                        the last */
     atomic_bool gone; /* nobody waits for an answer any more: a long job ends early */
     unsigned errors;  /* BAD answers without a good command between them */
     uint64_t commands;

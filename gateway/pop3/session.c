@@ -272,6 +272,20 @@ static void quit(void *session)
         finish(s);
 }
 
+static void end_revoked(void *session)
+{
+    struct pop3 *s = session;
+    if (s->stream == NULL)
+        return;
+    log_notice("session ended: the account may not be used any more", LOG_STR("id", s->id));
+    if (s->working) {
+        session_close(s); /* in the middle of an answer nothing can be said */
+        return;
+    }
+    stream_printf(s->stream, "-ERR [AUTH] This account may not be used any more\r\n");
+    quit(s);
+}
+
 static void stop(void *session)
 {
     struct pop3 *s = session;
@@ -280,4 +294,4 @@ static void stop(void *session)
 }
 
 const struct mail_protocol pop3_protocol = {
-    .name = "pop3", .start = start, .quit = quit, .stop = stop};
+    .name = "pop3", .start = start, .quit = quit, .revoke = end_revoked, .stop = stop};

@@ -94,11 +94,22 @@ static void send_report(void *arg)
     service_report(d->service, text);
 }
 
+static void on_ended(const struct uuid *owner, void *arg)
+{
+    struct smtpd *d = arg;
+    struct session *s, *next;
+
+    TAILQ_FOREACH_SAFE (s, &d->sessions, link, next)
+        if (s->login != NULL && uuid_eq(&s->login->owner, owner))
+            session_revoke(s);
+}
+
 static int smtpd_start(struct service *service)
 {
     struct smtpd *d = service_data(service);
 
     directory_connect(d->evaluator.directory, d->loop, service_run_path(service, "directory.sock"));
+    directory_on_ended(d->evaluator.directory, on_ended, d);
     d->evaluator.dns = dns_client_new(d->loop, service_run_path(service, "resolver.sock"),
                                       d->conf->resolver_timeout);
     d->evaluator.policy = policy_client_new(d->loop, d->conf, service_run_path(service, "."));

@@ -256,6 +256,17 @@ void session_drain(struct session *s)
         session_run(s);
 }
 
+void session_revoke(struct session *s)
+{
+    if (s->ending)
+        return;
+    log_notice("session ended: the account may not be used any more", LOG_STR("id", s->id),
+               LOG_STR("login", s->login->login));
+    s->revoked = true;
+    if (!s->waiting)
+        session_run(s); /* else when what is awaited has come, which is bounded by its time-out */
+}
+
 /* ---- input ---- */
 
 void session_wait(struct session *s, bool patient)
@@ -325,6 +336,8 @@ static void take_line(struct session *s, const void *data, size_t len)
 
 void session_run(struct session *s)
 {
+    if (s->revoked && !s->waiting && !s->closing)
+        session_bye(s, 421, "4.7.0", "This account may not be used any more");
     s->running = true;
     while (!s->waiting && !s->closing && s->d->out.len + stream_pending(s->stream) < OUTPUT_MAX) {
         size_t len, used;

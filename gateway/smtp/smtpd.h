@@ -82,6 +82,7 @@ struct session {
     bool running;     /* session_run is on the stack */
     bool closing;     /* ends when its replies are sent */
     bool ending;      /* only its last reply has to leave */
+    bool revoked;     /* the login is worth nothing any more */
     bool no_timeout;  /* the stream's time-out is off while we are the slow ones */
     bool esmtp;       /* EHLO or LHLO */
     bool trusted;     /* in mynetworks */
@@ -116,6 +117,8 @@ void session_run(struct session *s);
 void session_wait(struct session *s, bool patient);
 /* The end of that: call it last, for the session may be gone afterwards. */
 void session_resume(struct session *s);
+/* Ends the session: who has logged in may not do so any more. */
+void session_revoke(struct session *s);
 /* Draining: ends the session where nothing is under way. */
 void session_drain(struct session *s);
 

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "directory/protocol.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
@@ -23,6 +24,7 @@ struct held_session {
     LIST_ENTRY(held_session) entry;
     struct mailbox_process *process;
     const struct mail_protocol *protocol;
+    struct uuid owner;
     void *session;
 };
 
@@ -30,6 +32,7 @@ struct mailbox_process {
     struct service *service;
     struct mail_env env;
     struct ipc_server *server;
+    struct ipc_client *directory; /* tells whose sessions must end */
     LIST_HEAD(, held_session) sessions;
     uint64_t started[2];
     unsigned open;
@@ -67,6 +70,7 @@ static bool start_session(struct mailbox_process *p, const char *protocol,
     struct held_session *h = mem_zalloc(sizeof(*h));
     h->process = p;
     h->protocol = proto;
+    h->owner = st->owner;
     LIST_INSERT_HEAD(&p->sessions, h, entry);
     p->started[index]++;
     p->open++;
@@ -145,6 +149,33 @@ static int request(struct ipc_peer *peer, struct msg *m, void *arg)
     }
 }
 
+static void end_revoked(struct mailbox_process *p, const struct uuid *owner)
+{
+    struct held_session *h, *next;
+    LIST_FOREACH_SAFE (h, &p->sessions, entry, next)
+        if (uuid_eq(&h->owner, owner))
+            h->protocol->revoke(h->session);
+}
+
+static int on_directory(struct msg *m, void *arg)
+{
+    struct uuid owners[DIRECTORY_ENDED_MAX];
+    if (msg_type(m) == DIRECTORY_MSG_SYNC_STATE) {
+        msg_get_bool(m);
+        return msg_end(m);
+    }
+    uint32_t n = msg_type(m) == DIRECTORY_MSG_ENDED ? msg_get_u32(m) : UINT32_MAX;
+    if (n > DIRECTORY_ENDED_MAX)
+        return -1;
+    for (uint32_t i = 0; i < n; i++)
+        owners[i] = msg_get_uuid(m);
+    if (msg_end(m) != 0)
+        return -1;
+    for (uint32_t i = 0; i < n; i++)
+        end_revoked(arg, &owners[i]);
+    return 0;
+}
+
 static const struct ipc_server_ops server_ops = {.request = request};
 
 static int start(struct service *s)
@@ -170,6 +201,9 @@ static int start(struct service *s)
         return -1;
     p->env.workers = worker_pool_new(p->env.loop, (unsigned)conf->mailbox_worker_threads);
     p->env.queue = queue_client_new(p->env.loop, service_run_path(s, "queue.sock"));
+    p->directory = ipc_client_new(p->env.loop, service_run_path(s, "directory.sock"),
+                                  DIRECTORY_SERVICE, DIRECTORY_VERSION);
+    ipc_client_on_event(p->directory, on_directory, p);
     int fd = service_take_ipc_listener(s);
     if (fd < 0) {
         log_error("no socket for the mailbox service");
@@ -202,6 +236,7 @@ static void stop(struct service *s)
     if (p == NULL)
         return;
     ipc_server_free(&p->server);
+    ipc_client_free(&p->directory);
     LIST_FOREACH_SAFE (h, &p->sessions, entry, next)
         h->protocol->stop(h->session);
     if (p->env.workers != NULL)

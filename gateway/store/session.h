@@ -53,6 +53,9 @@ struct mail_protocol {
     /* The system stops: a session without a command under way says goodbye and ends, one with a
      * command ends behind it. Called from the loop; may be called again. */
     void (*quit)(void *session);
+    /* The account may not be used any more: says so as far as that can be done at once, and ends,
+     * whatever is under way. ended() follows as after stop. */
+    void (*revoke)(void *session);
     /* The process ends: says goodbye as far as that can be done at once, and starts no new jobs.
      * ended() follows, now or when the job that runs is done. */
     void (*stop)(void *session);

@@ -170,6 +170,69 @@ class OutageTest(Lookup, unittest.TestCase):
         self.wait_answer("judy@example.org", "found", 5)
 
 
+class RevokedTest(Lookup, StackTest):
+    """Who may not log in any more has no sessions either."""
+
+    def sessions(self, name):
+        """An idle IMAP session, one in IDLE, a POP3 and a submission session of a new person."""
+        self.stack.slapd.add(person(name, f"userPassword: {name}-example\n"))
+        harness.PASSWORDS[name] = f"{name}-example"
+        self.wait_answer(f"{name}@example.org", "found", 3)
+        imap, idle, pop = self.stack.imap(name), self.stack.imap(name), self.stack.pop3(name)
+        imap.select()
+        idle.select()
+        idle.send(b"x IDLE\r\n")
+        while not idle.readline().startswith(b"+"):
+            pass
+        smtp = self.stack.smtp("submission")
+        smtp.starttls(context=self.stack.tls())
+        smtp.login(name, harness.PASSWORDS[name])
+        for client in (imap, idle, pop, smtp):
+            client.sock.settimeout(1)
+        return imap, idle, pop, smtp
+
+    def ended(self, imap, idle, pop, smtp):
+        begin = time.monotonic()
+        for client in (imap, idle):
+            self.assertIn(b"BYE [CONTACTADMIN]", client.readline())
+            self.assertEqual(client.readline(), b"")
+        self.assertTrue(pop.file.readline().startswith(b"-ERR [AUTH]"))
+        self.assertEqual(pop.file.readline(), b"")
+        self.assertEqual(smtp.getreply()[0], 421)
+        self.assertLess(time.monotonic() - begin, 1)
+        for client in (imap, idle, smtp):
+            client.sock.close()
+        pop.sock.close()
+
+    def test_disabled(self):
+        for name, status in (("mia", "disabled"), ("max", "noaccess")):
+            clients = self.sessions(name)
+            other = self.stack.imap("alice")
+            self.stack.slapd.modify(f"dn: uid={name},{PEOPLE}\nchangetype: modify\nreplace: dirigoAccountStatus\n"
+                                    f"dirigoAccountStatus: {status}\n")
+            self.ended(*clients)
+            self.assertEqual(other.noop()[0], "OK")
+            other.logout()
+            with self.assertRaises(imaplib.IMAP4.error):
+                self.stack.imap(name)
+
+    def test_deleted(self):
+        clients = self.sessions("moe")
+        self.stack.slapd.modify(f"dn: uid=moe,{PEOPLE}\nchangetype: delete\n")
+        self.ended(*clients)
+
+    def test_disabled_while_the_directory_was_away(self):
+        clients = self.sessions("mary")
+        pid, = self.stack.pids("dirigo-directory")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            self.stack.slapd.modify(f"dn: uid=mary,{PEOPLE}\nchangetype: modify\nreplace: dirigoAccountStatus\n"
+                                    "dirigoAccountStatus: disabled\n")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        self.ended(*clients)
+
+
 class SubtreeTest(Lookup, unittest.TestCase):
     """Containers that are renamed and moved: a server tells of the container alone."""
 
