@@ -1,9 +1,8 @@
-#include "directory/access.h"
-
 #include <string.h>
 
 #include "directory/address.h"
 #include "directory/replica.h"
+#include "directory/resolve.h"
 #include "gateway/base/str.h"
 
 #define NAME_MAX_LEN 64 /* of tables and classes */

@@ -1,6 +1,5 @@
 #include <string.h>
 
-#include "directory/access.h"
 #include "directory/address.h"
 #include "directory/dn.h"
 #include "directory/replica.h"

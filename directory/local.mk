@@ -3,7 +3,7 @@ DIRECTORY_CLIENT_LIBS = directory/libdirectory_client.a $(LMDB_LIBS)
 # What every process that looks something up links: the replica's reader, resolution, policies.
 noinst_LIBRARIES += directory/libdirectory_client.a
 directory_libdirectory_client_a_SOURCES = \
-	%D%/access.c %D%/access.h \
+	%D%/access.c \
 	%D%/address.c %D%/address.h \
 	%D%/client.c %D%/client.h \
 	%D%/connect.c \

@@ -103,6 +103,11 @@ int entry_encode(const struct entry_draft *d, struct buf *out);
 void entry_index_keys(const struct entry *e, void (*fn)(const struct index_key *key, void *arg),
                       void *arg);
 
+/* The same for an access entry (access.c), and the key of a restriction class; -1: no name. */
+void access_index_keys(const struct entry *e, void (*fn)(const struct index_key *key, void *arg),
+                       void *arg);
+int access_class_key(struct index_key *key, const char *name);
+
 /* ---- reading: what client.c and resolve.c share ---- */
 
 const struct conf *snapshot_conf(const struct snapshot *snap);

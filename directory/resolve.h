@@ -6,6 +6,7 @@
 #define DIRIGO_DIRECTORY_RESOLVE_H
 
 #include "directory/client.h"
+#include "gateway/base/netaddr.h"
 
 enum delivery_kind {
     DELIVERY_MAILBOX, /* the mailbox of owner on this host */
@@ -81,5 +82,38 @@ enum answer policy_restrictions(struct snapshot *snap, const char *address, enum
  * can tell.
  */
 bool policy_anywhere(struct snapshot *snap, enum entry_attr attr);
+
+/*
+ * Access tables and restriction classes: entries of the directory that restrictions look at, read
+ * from the replica.
+ *
+ * A table is the set of dirigoAccess entries that name it. A key of an entry is an address, a local
+ * part with an at sign ("abuse@"), a domain, which stands for its subdomains as well
+ * (".example.org": for them alone), a network or an address of one host, or "<>".
+ *
+ * As with policies, what the replica holds decides while it may be used for routing at all; past
+ * that, and where two entries claim one key, the answer is unknown.
+ */
+/* What a table says; valid until the snapshot is released. With unknown, dn may name the entry that
+ * is in the way. */
+struct access {
+    const char *action;
+    const char *dn;
+};
+
+/* An envelope address: whole, without +detail, its domain and those above, its local part. */
+enum answer access_address(struct snapshot *snap, const char *table, const char *address,
+                           struct access *out);
+/* A host name or domain, then the domains above it. */
+enum answer access_domain(struct snapshot *snap, const char *table, const char *domain,
+                          struct access *out);
+/* The smallest network that holds the address. */
+enum answer access_network(struct snapshot *snap, const char *table, const struct netaddr *addr,
+                           struct access *out);
+/* Whether the table has domains at all, so that the client's name is worth a question to DNS. */
+enum answer access_has_domains(struct snapshot *snap, const char *table);
+
+/* What a restriction class stands for. */
+enum answer access_class(struct snapshot *snap, const char *name, struct access *out);
 
 #endif

@@ -376,6 +376,16 @@ void queue_forget(struct queue_client *c, const struct uuid *owner, const char *
     } while (at < count);
 }
 
+bool queue_flush_domain(struct queue_client *c, const char *domain)
+{
+    if (!ipc_client_connected(c->ipc))
+        return false;
+    struct msg *m = msg_new(QUEUE_MSG_FLUSH_DOMAIN);
+    msg_put_str(m, domain);
+    ipc_send(c->ipc, &m);
+    return true;
+}
+
 /* ---- life ---- */
 
 struct queue_client *queue_client_new(struct loop *loop, const char *socket_path)

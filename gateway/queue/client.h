@@ -70,6 +70,9 @@ enum queue_result {
 void queue_commit(struct queue_client *c, int fd, const struct queue_envelope *envelope,
                   void (*fn)(enum queue_result result, void *arg), void *arg);
 
+/* What waits for addresses in domain is tried now (ETRN). False: the queue is away. */
+bool queue_flush_domain(struct queue_client *c, const char *domain);
+
 /*
  * For dirigo-mailbox: the message with this file base name in owner's mailbox is about to be
  * removed. fn(true) once a replay of the journal will not bring it back; then the file may go.

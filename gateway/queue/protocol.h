@@ -38,7 +38,9 @@ enum {
     QUEUE_MSG_ACTION,        /* str id or "" for all, u8 enum queue_action */
     QUEUE_MSG_ACTION_RESULT, /* u32 messages it touched */
     QUEUE_MSG_STATUS,        /* - */
-    QUEUE_MSG_STATUS_RESULT  /* str key=value text */
+    QUEUE_MSG_STATUS_RESULT, /* str key=value text */
+    /* dirigo-smtpd: ETRN */
+    QUEUE_MSG_FLUSH_DOMAIN /* event: str domain, whose waiting mail is tried now */
 };
 
 enum relay_status {

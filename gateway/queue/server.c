@@ -7,6 +7,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
+#include "gateway/base/str.h"
 #include "gateway/queue/queue.h"
 #include "gateway/queue/replay.h"
 #include "gateway/store/names.h"
@@ -287,6 +288,29 @@ static int server_action(struct peer *peer, struct msg *m)
     return 0;
 }
 
+/* Whether something of the message goes to an address in domain. */
+static bool goes_to(const struct envelope *e, const char *domain)
+{
+    for (size_t i = 0; i < e->rcpt_count; i++) {
+        const char *at = strrchr(e->rcpts[i].address, '@');
+        if (e->rcpts[i].kind == QUEUE_RCPT_REMOTE && at != NULL && str_ieq(at + 1, domain))
+            return true;
+    }
+    return false;
+}
+
+static int server_flush_domain(struct peer *peer, struct msg *m)
+{
+    const char *domain = msg_get_str(m);
+    if (msg_end(m) < 0 || domain == NULL)
+        return -1;
+    for (struct waiting *w = waiting_after(peer->queue, ""); w != NULL;
+         w = waiting_after(peer->queue, w->envelope->id))
+        if (goes_to(w->envelope, domain))
+            waiting_flush(w);
+    return 0;
+}
+
 void server_text_status(struct queue *q, struct buf *out)
 {
     struct group_state g;
@@ -334,6 +358,7 @@ static const struct request {
     {QUEUE_MSG_LIST, REQUEST_ANSWERED | REQUEST_OWNER, server_list},
     {QUEUE_MSG_ACTION, REQUEST_ANSWERED | REQUEST_OWNER, server_action},
     {QUEUE_MSG_STATUS, REQUEST_ANSWERED, server_status},
+    {QUEUE_MSG_FLUSH_DOMAIN, 0, server_flush_domain},
 };
 
 static struct peer *server_peer(struct ipc_peer *ipc, struct queue *q)

@@ -77,6 +77,7 @@ static const struct command {
     {"STARTTLS", NO_ARGUMENT | ENDS_BURST, command_starttls},
     {"AUTH", NEEDS_HELO, command_auth},
     {"NOOP", JUNK | ENDS_BURST, command_noop},
+    {"ETRN", NEEDS_HELO | NOT_LMTP | JUNK | ENDS_BURST, command_etrn},
     {"VRFY", JUNK | ENDS_BURST, command_vrfy},
     {"HELP", JUNK | ENDS_BURST, command_help},
     {"EXPN", JUNK | ENDS_BURST, command_expn},
@@ -168,6 +169,8 @@ static void say_hello(struct session *s)
         session_reply_more(s, 250, "STARTTLS");
     if (mechanisms[0] != '\0')
         session_reply_more(s, 250, "AUTH %s", mechanisms);
+    if (!s->flavour->submission && !s->flavour->lmtp)
+        session_reply_more(s, 250, "ETRN");
     session_reply_more(s, 250, "ENHANCEDSTATUSCODES");
     session_reply(s, 250, NULL, "8BITMIME");
 }

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "directory/access.h"
 #include "gateway/base/log.h"
 #include "gateway/base/str.h"
 #include "gateway/smtp/dnsl.h"
@@ -17,7 +16,7 @@ static const enum entry_attr stage_attrs[STAGE_COUNT] = {
     [STAGE_CLIENT] = ATTR_CLIENT_RESTRICTIONS,           [STAGE_HELO] = ATTR_HELO_RESTRICTIONS,
     [STAGE_SENDER] = ATTR_SENDER_RESTRICTIONS,           [STAGE_RELAY] = ATTR_RELAY_RESTRICTIONS,
     [STAGE_RECIPIENT] = ATTR_RECIPIENT_RESTRICTIONS,     [STAGE_DATA] = ATTR_DATA_RESTRICTIONS,
-    [STAGE_END_OF_DATA] = ATTR_END_OF_DATA_RESTRICTIONS,
+    [STAGE_END_OF_DATA] = ATTR_END_OF_DATA_RESTRICTIONS, [STAGE_ETRN] = ATTR_ETRN_RESTRICTIONS,
 };
 
 bool result_refuses(const struct restriction_result *r)

@@ -28,6 +28,7 @@ pkglibexec_PROGRAMS += dirigo-smtpd
 dirigo_smtpd_SOURCES = \
 	%D%/cmd_auth.c \
 	%D%/cmd_data.c \
+	%D%/cmd_etrn.c \
 	%D%/cmd_mail.c \
 	%D%/cmd_rcpt.c \
 	%D%/command.c \

@@ -19,6 +19,8 @@ static void put_number(struct buf *out, const char *name, uint64_t value)
 
 static const char *protocol_state(const struct restriction_facts *f, enum restriction_stage stage)
 {
+    if (stage == STAGE_ETRN)
+        return "ETRN";
     if (stage >= STAGE_DATA)
         return stage == STAGE_DATA ? "DATA" : "END-OF-MESSAGE";
     if (f->recipient.given != NULL)
@@ -54,7 +56,7 @@ void policy_request(const struct restriction_facts *f, enum restriction_stage st
     /* One value for all requests about one message, and for no others. */
     buf_printf(out, "instance=%s.%" PRIu64 "\n", f->id != NULL ? f->id : "", f->transaction);
     put_number(out, "size", f->size);
-    put(out, "etrn_domain", "");
+    put(out, "etrn_domain", f->etrn);
     put(out, "stress", "");
     put(out, "sasl_method", "");
     put(out, "sasl_username", f->login);

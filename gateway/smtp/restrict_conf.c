@@ -18,6 +18,7 @@ int restriction_check_conf(const struct conf *conf,
         {"smtpd_recipient_restrictions", STAGE_RECIPIENT},
         {"smtpd_data_restrictions", STAGE_DATA},
         {"smtpd_end_of_data_restrictions", STAGE_END_OF_DATA},
+        {"smtpd_etrn_restrictions", STAGE_ETRN},
         {"submission_relay_restrictions", STAGE_RELAY},
     };
     int rc = 0;

@@ -30,6 +30,7 @@ static const char *const stage_names[STAGE_COUNT] = {
     [STAGE_RECIPIENT] = "smtpd_recipient_restrictions",
     [STAGE_DATA] = "smtpd_data_restrictions",
     [STAGE_END_OF_DATA] = "smtpd_end_of_data_restrictions",
+    [STAGE_ETRN] = "smtpd_etrn_restrictions",
 };
 
 const char *restriction_stage_name(enum restriction_stage stage)
@@ -249,6 +250,7 @@ static enum restriction_subject stage_subject(enum restriction_stage stage)
         return SUBJECT_SENDER;
     case STAGE_DATA:
     case STAGE_END_OF_DATA:
+    case STAGE_ETRN:
         return SUBJECT_STAGE;
     default:
         return SUBJECT_RECIPIENT;
@@ -277,6 +279,9 @@ enum verdict restriction_refuse(struct restriction_run *run, enum restriction_su
         return restriction_say(run, code, status, "<%.300s>: Recipient address rejected: %s",
                                f->recipient.given != NULL ? f->recipient.given->text : "", text);
     default:
+        if (restriction_run_stage(run) == STAGE_ETRN)
+            return restriction_say(run, code, status, "<%.200s>: Etrn command rejected: %s",
+                                   f->etrn, text);
         return restriction_say(
             run, code, status, "%s rejected: %s",
             restriction_run_stage(run) == STAGE_DATA ? "Data command" : "End-of-data", text);

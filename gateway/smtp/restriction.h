@@ -34,6 +34,7 @@ enum restriction_stage {
     STAGE_RECIPIENT,
     STAGE_DATA,
     STAGE_END_OF_DATA,
+    STAGE_ETRN,
     STAGE_COUNT
 };
 /* "smtpd_relay_restrictions" and its like. */
@@ -81,6 +82,7 @@ struct restriction_facts {
     struct restriction_client *client_name; /* the session's; never NULL */
     const char *helo;                       /* NULL before HELO */
     const char *login;
+    const char *etrn; /* the domain, at STAGE_ETRN */
     struct restriction_address sender, recipient;
     size_t recipient_count; /* accepted so far */
     const char *protocol;   /* "ESMTP"; NULL: not known */

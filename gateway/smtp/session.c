@@ -98,6 +98,7 @@ static void session_gone(struct session *s)
     message_orphan(s);
     session_forget(s);
     restriction_client_free(&s->client_name);
+    free(s->etrn);
     smtp_lines_free(&s->lines);
     TAILQ_REMOVE(&d->sessions, s, link);
     free(s);

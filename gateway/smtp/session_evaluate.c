@@ -18,6 +18,7 @@ static void set_facts(struct session *s, const struct restriction_address *recip
         .client = s->peer,
         .client_name = &s->client_name,
         .helo = s->helo,
+        .etrn = s->etrn,
         .login = s->login != NULL ? s->login->login : NULL,
         .protocol = s->flavour->lmtp ? "LMTP"
                     : s->esmtp       ? "ESMTP"

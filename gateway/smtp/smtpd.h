@@ -93,6 +93,7 @@ struct session {
     bool last_word; /* AUTH: SCRAM's last challenge is out; an empty answer ends the login */
     unsigned errors, junk, messages;
     char *helo;
+    char *etrn; /* the domain, while ETRN is evaluated */
     struct restriction_client client_name;
     struct auth *auth; /* the exchange; after a login, the owner of its identity */
     const struct auth_identity *login;
@@ -152,6 +153,7 @@ COMMAND_FUNCTION(ehlo);
 COMMAND_FUNCTION(mail);
 COMMAND_FUNCTION(rcpt);
 COMMAND_FUNCTION(data);
+COMMAND_FUNCTION(etrn);
 COMMAND_FUNCTION(starttls);
 COMMAND_FUNCTION(auth);
 COMMAND_FUNCTION(vrfy);

@@ -73,7 +73,7 @@ class PolicyService:
 class RestrictionTest(unittest.TestCase):
     CONF = {"mynetworks": "192.0.2.0/24", "resolver_timeout": "3s", "unknown_hostname_reject_code": "550",
             "unknown_client_reject_code": "550", "smtpd_policy_service_timeout": "1s",
-            "smtpd_policy_service_retry_delay": "50ms", "maps_rbl_domains": "empty.lists.example bl.lists.example"}
+            "smtpd_policy_service_retry_delay": "50ms", "minimal_backoff_time": "1h", "maximal_backoff_time": "1h", "maps_rbl_domains": "empty.lists.example bl.lists.example"}
 
     @classmethod
     def setUpClass(cls):
@@ -295,6 +295,29 @@ class RestrictionTest(unittest.TestCase):
         wait_for("the table", lambda: self.send("end-3", sender="x@no.example", end="554 5.7.1"), 8)
         self.send("end-4", sender="x@end.example")
         self.stack.wait_mail("bob", "end-4")
+
+    def test_etrn(self):
+        def etrn(domain="waiting.lost.example"):
+            with Talk(self.stack) as t:
+                self.assertIn("250-ETRN", t.hello())
+                t.send(f"ETRN {domain}\r\n")
+                return t.reply()
+        self.assertRegex(etrn(), "^554 5.7.1 <waiting.lost.example>: Etrn command rejected")
+        self.policy("Etrn", "permit")
+        wait_for("250", lambda: etrn() == "250 2.0.0 Queuing started", 8)
+        self.assertRegex(etrn("not a domain"), "^501")
+
+        def tries():
+            return len(re.findall("delivery deferred .*to=x@waiting.lost.example ", self.stack.dirigod.log()))
+        self.stack.submit("alice", "alice@example.org", ["x@waiting.lost.example"], MESSAGE.format("etrn-1"))
+        wait_for("the first try", tries, 15)
+        before = tries()
+        etrn("other.lost.example")
+        self.assertEqual(tries(), before)
+        etrn("WAITING.lost.example")
+        wait_for("the second try, long before its time", lambda: tries() > before, 15)
+        self.policy("Etrn", "warn_if_reject reject, reject_plaintext_session")
+        wait_for("450", lambda: etrn().startswith("450 4.7.1"), 8)
 
     # ---- policy services ----
 

@@ -6,7 +6,6 @@
 
 #include <cmocka.h>
 
-#include "directory/access.h"
 #include "directory/resolve.h"
 #include "tests/unit/directory_fixture.h"
 
