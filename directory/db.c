@@ -37,6 +37,12 @@ const char *db_error(const struct db *db)
     return mdb_strerror(db->rc);
 }
 
+bool db_damaged(const struct db *db)
+{
+    return db->rc == MDB_CORRUPTED || db->rc == MDB_PAGE_NOTFOUND || db->rc == MDB_PANIC ||
+           db->rc == MDB_INVALID || db->rc == MDB_BAD_DBI || db->rc == MDB_INCOMPATIBLE;
+}
+
 /* The umask cuts modes that mdb_env_open is given, so they are set again. */
 static int set_modes(const char *dir, const struct db_options *options)
 {

@@ -48,6 +48,8 @@ int db_flush(struct db *db);
 /* Frees pages that dead readers held; from time to time, by the writer. */
 void db_reap_readers(struct db *db);
 const char *db_error(const struct db *db);
+/* Whether the last failure says that the file is damaged: no retry will help. */
+bool db_damaged(const struct db *db);
 
 /* A read view of the newest commit. 0 or -1. */
 int db_read_begin(struct db *db);

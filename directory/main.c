@@ -173,6 +173,8 @@ static int process_start(struct service *s)
     p->pool = bindpool_new(&p->env);
     p->serve = serve_new(s, p->replica, p->sync, p->pool);
     replica_on_ended(p->replica, on_ended, p);
+    if (replica_made_anew(p->replica))
+        service_renewed(s, "the replica");
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "gateway/base/clock.h"
@@ -34,7 +35,7 @@ struct replica {
     char *dir;
     struct replica_state state;
     uint64_t containers_before; /* the change at hand */
-    bool changed, lost;
+    bool changed, lost, made_anew;
     struct buf encoded;
     struct buf ended; /* uuids: may not log in since the change at hand */
     replica_ended_fn *on_ended;
@@ -138,10 +139,11 @@ struct db *replica_db_open(const char *dir, const struct db_options *options, in
 
 void replica_db_close(struct db **db, int lock)
 {
-    bool flushed = *db != NULL && db_flush(*db) == 0;
+    bool damaged = *db != NULL && db_damaged(*db);
+    bool flushed = *db != NULL && !damaged && db_flush(*db) == 0;
     db_close(db);
-    if (flushed)
-        write_mark(lock, MARK_CLEAN);
+    if (flushed || damaged) /* who opens a damaged one next makes it anew */
+        write_mark(lock, damaged ? MARK_OPENING : MARK_CLEAN);
     if (lock >= 0)
         close(lock);
 }
@@ -171,6 +173,26 @@ static int load_state(struct replica *r)
     return replica_commit(r);
 }
 
+/* Which file holds the data; 0: none. */
+static ino_t data_file(const char *dir)
+{
+    struct stat st;
+    char *path = mem_printf("%s/data.mdb", dir);
+    int rc = stat(path, &st);
+    free(path);
+    return rc == 0 ? st.st_ino : 0;
+}
+
+bool replica_made_anew(const struct replica *r)
+{
+    return r->made_anew;
+}
+
+bool replica_damaged(const struct replica *r)
+{
+    return db_damaged(r->db);
+}
+
 struct replica *replica_open(const char *dir, uint64_t map_size, char **error)
 {
     const struct db_options options = {.write = true,
@@ -180,7 +202,9 @@ struct replica *replica_open(const char *dir, uint64_t map_size, char **error)
                                        .tables = replica_tables};
     struct replica *r = mem_zalloc(sizeof *r);
     r->dir = mem_strdup(dir);
+    ino_t before = data_file(dir);
     r->db = replica_db_open(dir, &options, &r->lock, error);
+    r->made_anew = before != 0 && before != data_file(dir);
     if (r->db == NULL) {
         replica_close(&r);
         return NULL;

@@ -148,6 +148,14 @@ struct replica;
  * NULL with an allocated text in error.
  */
 struct replica *replica_open(const char *dir, uint64_t map_size, char **error);
+/*
+ * Whether replica_open threw an older file away. Readers that had that one open see nothing new in
+ * it, and have to open the replica again.
+ */
+bool replica_made_anew(const struct replica *r);
+/* Whether the last failure says that the file is damaged. Then replica_close marks it, and the next
+ * replica_open makes it anew. */
+bool replica_damaged(const struct replica *r);
 /* Flushes it to the disk and says so in the folder. */
 void replica_close(struct replica **r);
 

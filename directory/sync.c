@@ -118,6 +118,12 @@ void sync_fail(struct sync *s, const char *why)
         next_target(s);
     s->was_in_sync = false;
     s->failed++;
+    if (s->disk_failed && replica_damaged(s->replica)) {
+        log_error("the replica is damaged and will be made anew",
+                  LOG_STR("error", replica_error(s->replica)));
+        loop_stop(s->env->loop); /* dirigod starts another process, which opens it so */
+        return;
+    }
     leave_sync(s);
     timer_set(s->retry, s->same_target ? 0 : next_pause(s));
     s->disk_failed = s->same_target = false;

@@ -173,6 +173,16 @@ static int process_message(struct msg *m, void *arg)
         free(p->report);
         p->report = mem_strdup(text);
         return 0;
+    case SERVICE_MSG_RENEWED:
+        text = msg_get_str(m);
+        if (msg_end(m) < 0 || text == NULL)
+            return -1;
+        if (p->master->phase == MASTER_STARTING)
+            return 0; /* who reads it has yet to open it */
+        log_notice("processes are started anew, because a file that they read was made anew",
+                   LOG_STR("process", p->kind->name), LOG_STR("file", text));
+        master_reload(p->master);
+        return 0;
     case SERVICE_MSG_FAILED:
         parameter = msg_get_str(m);
         text = msg_get_str(m);

@@ -169,6 +169,15 @@ void service_report(struct service *s, const char *text)
     service_changed(s);
 }
 
+void service_renewed(struct service *s, const char *what)
+{
+    if (s->control == NULL)
+        return;
+    struct msg *m = msg_new(SERVICE_MSG_RENEWED);
+    msg_put_str(m, what);
+    ipc_pair_send(s->control, &m);
+}
+
 /* ---- the control channel ---- */
 
 static void service_close_listeners(struct service *s)

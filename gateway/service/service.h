@@ -93,6 +93,9 @@ void service_fault(struct service *s, const char *parameter, const char *text);
 void service_fault_pair(struct service *s, const char *parameter, const char *error);
 bool service_draining(const struct service *s);
 bool service_stopping(const struct service *s);
+/* A file that other processes hold open was made anew (what: in words, for the log): dirigod starts
+ * all that read files anew, as for a reload, and no session is dropped. */
+void service_renewed(struct service *s, const char *what);
 /* A line for `dirigo status`, sent to dirigod: counters as key=value text. */
 void service_report(struct service *s, const char *text);
 

@@ -308,6 +308,36 @@ class SubtreeTest(Lookup, unittest.TestCase):
         wait_for("the login", lambda: self.stack.imap().login("otto", "otto-example"), 10)
 
 
+class RenewedTest(Lookup, unittest.TestCase):
+    """The replica's file is thrown away under the eyes of the processes that read it."""
+
+    def setUp(self):
+        self.stack = Stack({"timeout": "2s"})
+        self.addCleanup(lambda: self.assertEqual(self.stack.stop(), []))
+        self.stack.start()
+
+    def test_damaged(self):
+        replica = f"{self.stack.conf['state_directory']}/replica"
+        session = self.stack.imap("alice")
+        readers = self.stack.pids("dirigo-smtpd") + self.stack.pids("dirigo-auth")
+        pid, = self.stack.pids("dirigo-directory")
+        os.kill(self.stack.dirigod.pid, signal.SIGSTOP)
+        os.kill(pid, signal.SIGKILL)
+        with open(f"{replica}/new", "wb") as f:
+            f.write(b"this is no database" * 1000)
+        os.replace(f"{replica}/new", f"{replica}/data.mdb")
+        os.kill(self.stack.dirigod.pid, signal.SIGCONT)
+        wait_for("other readers", lambda: not set(readers) & set(
+            self.stack.pids("dirigo-smtpd") + self.stack.pids("dirigo-auth")), 20)
+        self.stack.wait_sync()
+        self.stack.slapd.add(person("nora", "userPassword: nora-example\n"))
+        wait_for("the new person", lambda: self.rcpt("nora@example.org") == 250, 5)
+        harness.PASSWORDS["nora"] = "nora-example"
+        self.stack.imap("nora").logout()
+        self.assertEqual(session.noop()[0], "OK")
+        session.logout()
+
+
 class TlsSlapd(harness.Slapd):
     """slapd that also listens on ldaps:// and knows StartTLS."""
 
