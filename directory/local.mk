@@ -33,7 +33,8 @@ directory_libdirectory_write_a_SOURCES = \
 	%D%/subtree.c \
 	%D%/syncmsg.c %D%/syncmsg.h \
 	%D%/target.c %D%/target.h \
-	%D%/uuidset.c %D%/uuidset.h
+	%D%/uuidset.c %D%/uuidset.h \
+	%D%/verified.c %D%/verified.h
 directory_libdirectory_write_a_CFLAGS = $(AM_CFLAGS) $(LDAP_CFLAGS)
 
 pkglibexec_PROGRAMS += dirigo-directory

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "directory/resolve.h"
+#include "directory/verified.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
@@ -23,6 +24,8 @@ struct verification {
     struct serve *serve;
     struct uuid uuid;
     char *dn;
+    char *password; /* for the cache */
+    uint64_t epoch;
     struct bind_request *request; /* under way, or NULL */
     struct sync_check *check;     /* the same */
 };
@@ -32,6 +35,7 @@ struct serve {
     struct replica *replica;
     struct sync *sync;
     struct bindpool *pool;
+    struct verified *verified;
     struct ipc_server *server;
     struct directory *directory; /* a reader on the writer's environment */
     struct arena *arena;
@@ -53,6 +57,7 @@ static void drop(struct verification *v)
 {
     LIST_REMOVE(v, link);
     free(v->dn);
+    mem_wipe_free_str(v->password);
     free(v);
 }
 
@@ -85,6 +90,8 @@ static void on_verified(const struct bind_answer *a, void *arg)
     struct verification *v = arg;
     struct serve *s = v->serve;
     v->request = NULL;
+    if (a->result == DIRECTORY_BIND_OK)
+        verified_put(s->verified, &v->uuid, v->password, v->epoch);
     if (a->no_entry) {
         finish(v, DIRECTORY_BIND_UNAVAILABLE, moved);
         sync_refresh(s->sync, moved);
@@ -104,7 +111,10 @@ static int serve_bind(struct serve *s, struct ipc_peer *peer, struct msg *m)
     if (msg_end(m) < 0 || password == NULL || ipc_peer_uid(peer) != geteuid())
         return -1;
     enum db_result rc = replica_dn(s->replica, &uuid, &dn);
-    if (rc == DB_OK) {
+    if (rc == DB_OK && replica_state(s->replica)->in_sync != 0 &&
+        verified_has(s->verified, &uuid, password)) {
+        send_bind_result(peer, msg_id(m), DIRECTORY_BIND_OK, "verified before");
+    } else if (rc == DB_OK) {
         struct verification *v = mem_zalloc(sizeof *v);
         v->peer = peer;
         v->id = msg_id(m);
@@ -112,6 +122,8 @@ static int serve_bind(struct serve *s, struct ipc_peer *peer, struct msg *m)
         v->uuid = uuid;
         v->dn = mem_strdup(buf_str(&dn));
         LIST_INSERT_HEAD(&s->verifications, v, link);
+        v->password = mem_strdup(password);
+        v->epoch = verified_epoch(s->verified);
         v->request = bindpool_verify(s->pool, v->dn, password, on_verified, v);
     } else {
         bool gone = rc == DB_NONE && replica_state(s->replica)->in_sync != 0;
@@ -197,6 +209,7 @@ static int serve_status(struct serve *s, struct ipc_peer *peer, struct msg *m)
                    LOG_UINT("entries", state->entries), LOG_UINT("generation", state->generation),
                    LOG_INT("age", state->last_sync == 0 ? -1 : clock_wall() - state->last_sync),
                    LOG_UINT("binds", bindpool_pending(s->pool)),
+                   LOG_UINT("remembered", verified_hits(s->verified)),
                    LOG_STR("last_error", sync_last_error(s->sync))));
     struct msg *reply = msg_new(DIRECTORY_MSG_STATUS_RESULT);
     const char *line = buf_str(&text);
@@ -258,6 +271,12 @@ void serve_ended(struct serve *s, const struct uuid *uuids, size_t n)
     }
 }
 
+static void on_touched(const struct uuid *uuid, void *arg)
+{
+    struct serve *s = arg;
+    verified_forget(s->verified, uuid);
+}
+
 struct serve *serve_new(struct service *service, struct replica *replica, struct sync *sync,
                         struct bindpool *pool)
 {
@@ -269,6 +288,9 @@ struct serve *serve_new(struct service *service, struct replica *replica, struct
     s->pool = pool;
     s->directory = directory_on(service_conf(service), replica_db(replica));
     s->arena = arena_new(RESOLVE_ARENA);
+    s->verified = verified_new((size_t)service_conf(service)->auth_cache_entries,
+                               service_conf(service)->auth_cache_ttl);
+    sync_on_touched(sync, on_touched, s);
     LIST_INIT(&s->verifications);
     s->server = ipc_server_new(service_loop(service), service_take_ipc_listener(service),
                                DIRECTORY_SERVICE, DIRECTORY_VERSION, &ops, s);
@@ -290,5 +312,7 @@ void serve_free(struct serve **serve)
         sync_check_cancel(v->check);
         drop(v);
     }
+    sync_on_touched(s->sync, NULL, NULL);
+    verified_free(&s->verified);
     free(s);
 }

@@ -35,6 +35,12 @@ const char *sync_phase(const struct sync *s)
     return names[s->phase];
 }
 
+void sync_on_touched(struct sync *s, void (*fn)(const struct uuid *uuid, void *arg), void *arg)
+{
+    s->touched = fn;
+    s->touched_arg = arg;
+}
+
 const char *sync_last_error(const struct sync *s)
 {
     return s->error != NULL ? s->error : "";

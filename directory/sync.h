@@ -24,6 +24,8 @@ struct sync *sync_new(struct ldap_env *env, struct replica *replica, struct secr
 void sync_on_commit(struct sync *s, void (*fn)(void *arg));
 /* Writes into the replica that it is not in sync any more. */
 void sync_free(struct sync **s);
+/* fn gets each entry of which the server tells that it changed or is gone, before it is written. */
+void sync_on_touched(struct sync *s, void (*fn)(const struct uuid *uuid, void *arg), void *arg);
 /* "connecting", "refresh", "sweep", "persist", "waiting". */
 const char *sync_phase(const struct sync *s);
 /* Why the last connection ended; "" where none has. */

@@ -62,6 +62,8 @@ static void write_failed(struct sync *s)
 
 int sync_apply_delete(struct sync *s, const struct uuid *uuid)
 {
+    if (s->touched != NULL)
+        s->touched(uuid, s->touched_arg);
     if (sync_begin(s) < 0)
         return -1;
     if (secrets_store_put(s->secrets, uuid, NULL, 0) == 0 && replica_delete(s->replica, uuid) == 0)
@@ -192,6 +194,8 @@ void sync_apply_entry(struct sync *s, LDAPMessage *msg)
         return;
     if (s->phase != PHASE_PERSIST && e.state != SYNC_DELETE)
         uuid_set_add(&s->seen, &e.uuid);
+    if (e.state != SYNC_PRESENT && s->touched != NULL)
+        s->touched(&e.uuid, s->touched_arg);
     if (e.state == SYNC_DELETE)
         sync_apply_gone(s, &e.uuid);
     else if (e.state != SYNC_PRESENT)

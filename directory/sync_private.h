@@ -24,6 +24,8 @@ struct sync {
     void (*changed)(bool in_sync, void *arg);
     void (*committed)(void *arg); /* NULL: nobody wants to know */
     void *arg;
+    void (*touched)(const struct uuid *uuid, void *arg); /* or NULL */
+    void *touched_arg;
 
     struct ldapconn *conn;
     enum sync_phase phase;

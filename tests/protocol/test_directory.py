@@ -448,6 +448,27 @@ class ConnectionTest(Lookup, unittest.TestCase):
         first.add(person("lena"))
         self.wait_answer("lena@example.org", "found", 5)
 
+    def test_repeated_login(self):
+        """A login that is repeated asks no server; a changed password is asked for at once."""
+        self.start(auth_mechanisms="plain login", server_host=self.slapd.url)
+
+        self.stack.imap("alice").logout()
+        os.kill(self.slapd.process.pid, signal.SIGSTOP)
+        try:
+            self.stack.imap("alice").logout()
+        finally:
+            os.kill(self.slapd.process.pid, signal.SIGCONT)
+        self.slapd.modify(f"dn: uid=alice,{PEOPLE}\nchangetype: modify\nreplace: userPassword\n"
+                          "userPassword: another\n")
+
+        def old_is_refused():
+            with self.assertRaises(imaplib.IMAP4.error):
+                self.stack.imap().login("alice", harness.PASSWORDS["alice"])
+            return True
+        wait_for("the old password to be refused", old_is_refused, 1)
+        with self.stack.imap() as c:
+            c.login("alice", "another")
+
     def test_logins_by_bind(self):
         self.start(auth_mechanisms="plain login", server_host=self.slapd.url)
         for _ in range(3):

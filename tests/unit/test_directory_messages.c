@@ -11,6 +11,8 @@
 #include "directory/syncmsg.h"
 #include "directory/target.h"
 #include "directory/uuidset.h"
+#include "directory/verified.h"
+#include "gateway/base/clock.h"
 
 struct pair {
     const char *name, *value;
@@ -277,6 +279,43 @@ static void test_cookie_merge(void **state)
     buf_free(&c);
 }
 
+static void test_verified(void **state)
+{
+    (void)state;
+    struct uuid a = {{1}}, b = {{2}};
+    clock_set_fake(1000, 1700000000);
+    struct verified *v = verified_new(100, 5000);
+    verified_put(v, &a, "secret", verified_epoch(v));
+    assert_true(verified_has(v, &a, "secret"));
+    assert_false(verified_has(v, &a, "secre"));
+    assert_false(verified_has(v, &a, ""));
+    assert_false(verified_has(v, &b, "secret"));
+    clock_set_fake(5999, 1700000000);
+    assert_true(verified_has(v, &a, "secret"));
+    clock_set_fake(6000, 1700000000);
+    assert_false(verified_has(v, &a, "secret"));
+    /* Changed: forgotten; changed while the server was asked: not kept. */
+    verified_put(v, &a, "secret", verified_epoch(v));
+    uint64_t epoch = verified_epoch(v);
+    verified_forget(v, &a);
+    assert_false(verified_has(v, &a, "secret"));
+    verified_put(v, &a, "secret", epoch);
+    assert_false(verified_has(v, &a, "secret"));
+    /* Bounded: the oldest go, and the newest is there. */
+    for (unsigned i = 0; i < 1000; i++) {
+        struct uuid u = {{3}};
+        memcpy(u.bytes + 8, &i, sizeof i);
+        verified_put(v, &u, "x", verified_epoch(v));
+        assert_true(verified_has(v, &u, "x"));
+    }
+    verified_free(&v);
+    v = verified_new(100, 0);
+    verified_put(v, &a, "secret", verified_epoch(v));
+    assert_false(verified_has(v, &a, "secret"));
+    verified_free(&v);
+    clock_set_fake(-1, -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +323,7 @@ int main(void)
         cmocka_unit_test(test_sync_values),   cmocka_unit_test(test_sync_request),
         cmocka_unit_test(test_starttls),      cmocka_unit_test(test_target),
         cmocka_unit_test(test_uuid_set),      cmocka_unit_test(test_cookie_merge),
+        cmocka_unit_test(test_verified),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
