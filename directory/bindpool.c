@@ -119,7 +119,9 @@ static void slot_send(struct slot *slot, struct bind_request *r)
     TAILQ_REMOVE(&slot->pool->waiting, r, link);
     slot->request = r;
     r->slot = slot;
-    int rc = ldap_sasl_bind(ldapconn_ld(slot->conn), r->dn, LDAP_SASL_SIMPLE, &cred, NULL, NULL,
+    LDAPControl policy = {.ldctl_oid = (char *)LDAP_CONTROL_PASSWORDPOLICYREQUEST};
+    LDAPControl *controls[] = {&policy, NULL};
+    int rc = ldap_sasl_bind(ldapconn_ld(slot->conn), r->dn, LDAP_SASL_SIMPLE, &cred, controls, NULL,
                             &slot->msgid);
     if (rc != LDAP_SUCCESS)
         slot_lost(slot, ldap_err2string(rc));
@@ -199,22 +201,47 @@ static enum directory_bind judge(int code)
     }
 }
 
+/* What the policy control (draft-behera-ldap-password-policy) makes of a bind's result. */
+static void read_policy(struct ldapconn *c, LDAPControl **controls, struct bind_answer *a,
+                        const char *dn)
+{
+    LDAPControl *control = ldap_control_find(LDAP_CONTROL_PASSWORDPOLICYRESPONSE, controls, NULL);
+    ber_int_t expires = -1, grace = -1;
+    LDAPPasswordPolicyError error = PP_noError;
+    if (control == NULL || ldap_parse_passwordpolicy_control(ldapconn_ld(c), control, &expires,
+                                                             &grace, &error) != LDAP_SUCCESS)
+        return;
+    if (a->result == DIRECTORY_BIND_INVALID && error == PP_passwordExpired)
+        a->result = DIRECTORY_BIND_EXPIRED;
+    else if (a->result == DIRECTORY_BIND_INVALID && error == PP_accountLocked)
+        a->result = DIRECTORY_BIND_LOCKED;
+    else if (a->result == DIRECTORY_BIND_OK && error == PP_changeAfterReset)
+        a->result = DIRECTORY_BIND_MUST_CHANGE;
+    a->warned = expires >= 0 || grace >= 0;
+    if (a->result == DIRECTORY_BIND_OK && a->warned)
+        log_notice("a password ends soon", LOG_STR("dn", dn), LOG_INT("seconds", expires),
+                   LOG_INT("grace_logins", grace));
+}
+
 static void on_message(struct ldapconn *c, LDAPMessage *msg, void *arg)
 {
     struct slot *slot = arg;
+    LDAPControl **controls = NULL;
     char *text = NULL;
     int code;
     if (slot->request == NULL || ldap_msgid(msg) != slot->msgid)
         return;
-    int rc = ldap_parse_result(ldapconn_ld(c), msg, &code, NULL, &text, NULL, NULL, 0);
+    int rc = ldap_parse_result(ldapconn_ld(c), msg, &code, NULL, &text, NULL, &controls, 0);
     if (rc != LDAP_SUCCESS)
         code = rc;
     slot->used = true;
-    const struct bind_answer a = {
+    struct bind_answer a = {
         .result = judge(code),
         .no_entry = code == LDAP_NO_SUCH_OBJECT || code == LDAP_INVALID_DN_SYNTAX,
         .text = text != NULL && *text != '\0' ? text : ldap_err2string(code),
     };
+    read_policy(c, controls, &a, slot->request->dn);
+    ldap_controls_free(controls);
     answer_with(slot->request, &a);
     ldap_memfree(text);
     work(slot->pool);

@@ -17,6 +17,7 @@ struct bind_request;
 struct bind_answer {
     enum directory_bind result;
     bool no_entry;    /* the server says that there is no entry of this name */
+    bool warned;      /* the password ends soon: the server counts each login */
     const char *text; /* the server's, or why there is none; for the log */
 };
 typedef void bind_fn(const struct bind_answer *answer, void *arg);

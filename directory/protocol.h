@@ -28,8 +28,12 @@ enum {
 
 enum directory_bind {
     DIRECTORY_BIND_OK,
-    DIRECTORY_BIND_INVALID,    /* wrong password, or no password in the entry */
-    DIRECTORY_BIND_UNAVAILABLE /* no server could be asked: a temporary failure */
+    DIRECTORY_BIND_INVALID,     /* wrong password, or no password in the entry */
+    DIRECTORY_BIND_UNAVAILABLE, /* no server could be asked: a temporary failure */
+    /* What the server's password policy says beside it (its response control): */
+    DIRECTORY_BIND_EXPIRED,
+    DIRECTORY_BIND_LOCKED,
+    DIRECTORY_BIND_MUST_CHANGE /* the password is right, and good for changing it alone */
 };
 
 #endif

@@ -90,7 +90,7 @@ static void on_verified(const struct bind_answer *a, void *arg)
     struct verification *v = arg;
     struct serve *s = v->serve;
     v->request = NULL;
-    if (a->result == DIRECTORY_BIND_OK)
+    if (a->result == DIRECTORY_BIND_OK && !a->warned)
         verified_put(s->verified, &v->uuid, v->password, v->epoch);
     if (a->no_entry) {
         finish(v, DIRECTORY_BIND_UNAVAILABLE, moved);

@@ -176,7 +176,7 @@ static int auth_answered(enum ipc_status status, struct msg *m, void *arg)
         reply.challenge = msg_get_bytes(m, &reply.challenge_len);
         if (result == AUTH_OK)
             auth_read_identity(a, m);
-        if (msg_type(m) != AUTH_MSG_RESULT || msg_end(m) < 0 || result > AUTH_BAD_SYNTAX ||
+        if (msg_type(m) != AUTH_MSG_RESULT || msg_end(m) < 0 || result > AUTH_MUST_CHANGE ||
             (result == AUTH_OK && (a->identity.login == NULL || a->identity.dn == NULL))) {
             r = -1;
         } else {

@@ -19,11 +19,15 @@
 
 enum auth_result {
     AUTH_OK,
-    AUTH_CONTINUE,  /* challenge must be sent and the client's answer passed to auth_step */
-    AUTH_DENIED,    /* one answer for a wrong password, an unknown user and a disabled one */
-    AUTH_TEMPORARY, /* cannot be decided now */
-    AUTH_BAD_MECH,  /* the mechanism is not offered here */
-    AUTH_BAD_SYNTAX /* the client's data is malformed */
+    AUTH_CONTINUE,   /* challenge must be sent and the client's answer passed to auth_step */
+    AUTH_DENIED,     /* one answer for a wrong password, an unknown user and a disabled one */
+    AUTH_TEMPORARY,  /* cannot be decided now */
+    AUTH_BAD_MECH,   /* the mechanism is not offered here */
+    AUTH_BAD_SYNTAX, /* the client's data is malformed */
+    /* Denied by the directory's password policy, which wants the user to know why: */
+    AUTH_EXPIRED,    /* the password has expired */
+    AUTH_LOCKED,     /* too many wrong passwords */
+    AUTH_MUST_CHANGE /* it has to be changed first */
 };
 
 /* Who logged in. Strings live until auth_free or the next auth_start. */

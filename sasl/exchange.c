@@ -174,7 +174,7 @@ static void exchange_end_at(struct exchange *x, enum auth_result result, int64_t
     timer_set(x->timer, left > 0 ? left : 0);
 }
 
-static void exchange_refuse(struct exchange *x, const char *why)
+static void exchange_refuse_as(struct exchange *x, enum auth_result result, const char *why)
 {
     struct auth_process *p = x->process;
     char owner[UUID_STRLEN];
@@ -185,8 +185,13 @@ static void exchange_refuse(struct exchange *x, const char *why)
         name = uuid_str(&x->login.owner, owner);
     p->failed++;
     exchange_end_at(
-        x, AUTH_DENIED,
+        x, result,
         throttle_failed(p->throttle, x->trusted ? NULL : &x->client, name == NULL ? "" : name));
+}
+
+static void exchange_refuse(struct exchange *x, const char *why)
+{
+    exchange_refuse_as(x, AUTH_DENIED, why);
 }
 
 static void exchange_undecided(struct exchange *x, const char *why)
@@ -233,20 +238,33 @@ static int exchange_bound(enum ipc_status status, struct msg *m, void *arg)
         result = msg_get_u8(m);
         text = msg_get_str(m);
         if (msg_type(m) != DIRECTORY_MSG_BIND_RESULT || msg_end(m) < 0 ||
-            result > DIRECTORY_BIND_UNAVAILABLE) {
+            result > DIRECTORY_BIND_MUST_CHANGE) {
             exchange_undecided(x, "dirigo-directory spoke nonsense");
             return -1;
         }
         log_debug("bind", LOG_STR("id", x->session), LOG_UINT("result", result),
                   LOG_STR("text", text));
     }
-    if (result == DIRECTORY_BIND_OK) {
+    switch ((enum directory_bind)result) {
+    case DIRECTORY_BIND_OK:
         x->bound = true;
         exchange_succeed(x);
-    } else if (result == DIRECTORY_BIND_INVALID) {
+        break;
+    case DIRECTORY_BIND_INVALID:
         exchange_refuse(x, "wrong password");
-    } else {
+        break;
+    case DIRECTORY_BIND_EXPIRED:
+        exchange_refuse_as(x, AUTH_EXPIRED, "the password has expired");
+        break;
+    case DIRECTORY_BIND_LOCKED:
+        exchange_refuse_as(x, AUTH_LOCKED, "the directory has locked the account");
+        break;
+    case DIRECTORY_BIND_MUST_CHANGE:
+        exchange_refuse_as(x, AUTH_MUST_CHANGE, "the password must be changed first");
+        break;
+    case DIRECTORY_BIND_UNAVAILABLE:
         exchange_undecided(x, "the directory cannot verify the password");
+        break;
     }
     return 0;
 }

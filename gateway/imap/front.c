@@ -260,6 +260,10 @@ static void front_failed(struct login *l, enum login_failure why)
         [LOGIN_NO_MECHANISM] = "NO [CANNOT] This way of logging in is not offered.",
         [LOGIN_BAD_SYNTAX] = "BAD Malformed authentication data.",
         [LOGIN_CANCELLED] = "BAD Authentication cancelled.",
+        [LOGIN_EXPIRED] = "NO [EXPIRED] Your password has expired and must be changed.",
+        [LOGIN_LOCKED] =
+            "NO [AUTHENTICATIONFAILED] This account is locked after too many wrong passwords.",
+        [LOGIN_MUST_CHANGE] = "NO [EXPIRED] Your password must be changed before you can log in.",
     };
     struct front *f = login_state(l);
     reply(l, f->tag, texts[why]);

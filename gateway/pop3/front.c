@@ -210,6 +210,9 @@ static void front_failed(struct login *l, enum login_failure why)
         [LOGIN_NO_MECHANISM] = "-ERR This way of logging in is not offered.",
         [LOGIN_BAD_SYNTAX] = "-ERR Malformed authentication data.",
         [LOGIN_CANCELLED] = "-ERR Authentication cancelled.",
+        [LOGIN_EXPIRED] = "-ERR [AUTH] Your password has expired and must be changed.",
+        [LOGIN_LOCKED] = "-ERR [AUTH] This account is locked after too many wrong passwords.",
+        [LOGIN_MUST_CHANGE] = "-ERR [AUTH] Your password must be changed before you can log in.",
     };
     reply(l, texts[why]);
 }

@@ -325,6 +325,15 @@ static void login_auth_done(const struct auth_reply *reply, void *arg)
     case AUTH_DENIED:
         login_failed(l, LOGIN_DENIED);
         break;
+    case AUTH_EXPIRED:
+        login_failed(l, LOGIN_EXPIRED);
+        break;
+    case AUTH_LOCKED:
+        login_failed(l, LOGIN_LOCKED);
+        break;
+    case AUTH_MUST_CHANGE:
+        login_failed(l, LOGIN_MUST_CHANGE);
+        break;
     case AUTH_TEMPORARY:
         login_failed(l, LOGIN_TEMPORARY);
         break;

@@ -29,7 +29,10 @@ enum login_failure {
     LOGIN_TEMPORARY,
     LOGIN_NO_MECHANISM,
     LOGIN_BAD_SYNTAX,
-    LOGIN_CANCELLED
+    LOGIN_CANCELLED,
+    LOGIN_EXPIRED, /* the directory's password policy: AUTH_EXPIRED and so on */
+    LOGIN_LOCKED,
+    LOGIN_MUST_CHANGE
 };
 
 /* Why the server ends a connection. */

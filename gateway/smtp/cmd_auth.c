@@ -64,10 +64,19 @@ static void logged_in(struct session *s)
 /* The reply for a login that failed; the exchange is over. */
 static void auth_failed(struct session *s, enum auth_result result)
 {
+    const char *denied = "Authentication credentials invalid";
+
     switch (result) {
+    case AUTH_EXPIRED:
+    case AUTH_LOCKED:
+    case AUTH_MUST_CHANGE:
+        denied = result == AUTH_EXPIRED  ? "Your password has expired and must be changed."
+                 : result == AUTH_LOCKED ? "This account is locked after too many wrong passwords."
+                                         : "Your password must be changed before you can log in.";
+        /* fall through */
     case AUTH_DENIED:
         s->d->failed_logins++;
-        session_reply(s, 535, "5.7.8", "Authentication credentials invalid");
+        session_reply(s, 535, "5.7.8", "%s", denied);
         break;
     case AUTH_BAD_MECH:
         session_reply(s, 504, "5.5.4", "Authentication mechanism is not offered");

@@ -487,6 +487,68 @@ class ConnectionTest(Lookup, unittest.TestCase):
             c.login("alice", harness.PASSWORDS["alice"])
 
 
+class PolicyTest(StackTest):
+    """What the server's password policy says reaches the user in words, whatever the protocol."""
+
+    CONF = {"auth_mechanisms": "plain login", "auth_cache_ttl": "0"}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        slapd = cls.stack.slapd
+        harness.run("ldapmodify", "-x", "-H", slapd.url, "-D", "cn=config", "-w", slapd.root_pw, text_in=(
+            "dn: cn=module{0},cn=config\nchangetype: modify\nadd: olcModuleLoad\nolcModuleLoad: ppolicy\n\n"
+            "dn: olcOverlay=ppolicy,olcDatabase={1}mdb,cn=config\nchangetype: add\nobjectClass: olcPPolicyConfig\n"
+            f"olcOverlay: ppolicy\nolcPPolicyDefault: cn=policy,{SUFFIX}\nolcPPolicyUseLockout: TRUE\n"))
+        slapd.add(f"dn: cn=policy,{SUFFIX}\nobjectClass: device\nobjectClass: pwdPolicy\ncn: policy\n"
+                  "pwdAttribute: userPassword\npwdLockout: TRUE\npwdMaxFailure: 2\npwdMustChange: TRUE\n"
+                  "pwdMaxAge: 1\npwdGraceAuthNLimit: 0\n")
+        for name in ("pia", "pit", "pat"):
+            slapd.add(person(name))
+
+    def replies(self, name, password):
+        """What IMAP, POP3 and submission say."""
+        with self.assertRaises(imaplib.IMAP4.error) as imap:
+            self.stack.imap().login(name, password)
+        pop = self.stack.pop3()
+        pop.user(name)
+        with self.assertRaises(harness.poplib.error_proto) as refused:
+            pop.pass_(password)
+        with self.stack.smtp("submission") as s:
+            s.starttls(context=self.stack.tls())
+            s.ehlo()
+            with self.assertRaises(harness.smtplib.SMTPAuthenticationError) as smtp:
+                s.login(name, password, initial_response_ok=True)
+        return str(imap.exception), str(refused.exception), smtp.exception.smtp_error.decode()
+
+    def set_password(self, name, more=""):
+        self.stack.slapd.modify(f"dn: uid={name},{PEOPLE}\nchangetype: modify\nreplace: userPassword\n"
+                                f"userPassword: {name}-example\n{more}")
+
+    def policy(self, **values):
+        text = "-\n".join(f"replace: {k}\n{k}: {v}\n" for k, v in values.items())
+        self.stack.slapd.modify(f"dn: cn=policy,{SUFFIX}\nchangetype: modify\n{text}")
+
+    def test_policy(self):
+        self.policy(pwdMustChange="FALSE")
+        self.set_password("pia")
+        time.sleep(2)
+        for text in self.replies("pia", "pia-example"):
+            self.assertIn("has expired", text)
+        self.policy(pwdMaxAge=0)
+        self.set_password("pit")
+        for _ in range(2):
+            with self.assertRaises(imaplib.IMAP4.error) as wrong:
+                self.stack.imap().login("pit", "wrong")
+            self.assertNotIn("locked", str(wrong.exception))
+        for text in self.replies("pit", "pit-example"):
+            self.assertIn("is locked", text)
+        self.policy(pwdMustChange="TRUE")
+        self.set_password("pat", "-\nreplace: pwdReset\npwdReset: TRUE\n")
+        for text in self.replies("pat", "pat-example"):
+            self.assertIn("must be changed before", text)
+
+
 class EmbeddedTest(Lookup, StackTest):
     """The private slapd, over ldapi and EXTERNAL; empty at first."""
 
