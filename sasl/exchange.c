@@ -51,8 +51,9 @@ struct exchange {
     struct conversation *conversation;
     char *service, *session, *mechanism;
     struct netaddr client;
-    bool trusted; /* the client is in mynetworks */
-    bool bound;   /* the password was verified */
+    bool trusted;  /* the client is in mynetworks */
+    bool bound;    /* the password was verified */
+    char *claimed; /* the name or entry that this is an attempt at; NULL: not known yet */
     struct uuid keys_owner;
     struct login login;
     enum auth_result result; /* EXCHANGE_DELAY */
@@ -79,6 +80,9 @@ static void exchange_free(struct exchange *x)
     login_clear(&x->login);
     if (!x->trusted)
         throttle_leave(p->throttle, &x->client);
+    if (x->claimed != NULL)
+        throttle_release(p->throttle, x->claimed);
+    free(x->claimed);
     free(x->service);
     free(x->session);
     free(x->mechanism);
@@ -286,11 +290,36 @@ static void exchange_bind(struct exchange *x, const char *password)
     x->bind_id = ipc_request(p->binder, &m, left > 1 ? left : 1, exchange_bound, x);
 }
 
+/*
+ * Counts the exchange as an attempt at an entry, or at a name that nobody has: false where too many
+ * are under way. A refused one is, until its delay is over, so that the delay bounds guessing by
+ * many connections, too.
+ */
+static bool exchange_claim(struct exchange *x, const struct uuid *owner, const char *name)
+{
+    static const struct uuid nobody;
+    char text[UUID_STRLEN];
+    if (x->claimed != NULL)
+        return true;
+    if (!uuid_eq(owner, &nobody))
+        name = uuid_str(owner, text);
+    if (!throttle_claim(x->process->throttle, name))
+        return false;
+    x->claimed = mem_strdup(name);
+    return true;
+}
+
 /* The client has said who it is, and has proved it or given a password. */
 static void exchange_decide(struct exchange *x)
 {
     const char *why = "", *password = conversation_password(x->conversation);
-    switch (login_lookup(x->process, conversation_user(x->conversation), &x->login, &why)) {
+    const char *name = conversation_user(x->conversation);
+    enum login_answer answer = login_lookup(x->process, name, &x->login, &why);
+    if (answer != LOGIN_UNKNOWN && !exchange_claim(x, &x->login.owner, name)) {
+        exchange_undecided(x, "too many attempts at this login under way");
+        return;
+    }
+    switch (answer) {
     case LOGIN_UNKNOWN:
         exchange_undecided(x, why);
         return;
@@ -339,7 +368,12 @@ static void exchange_go_on(struct exchange *x, enum conversation_result result, 
 static int exchange_keys(const char *user, struct secrets_list *out, void *arg)
 {
     struct exchange *x = arg;
-    return login_keys(x->process, user, x->mechanism, &x->keys_owner, out);
+    if (login_keys(x->process, user, x->mechanism, &x->keys_owner, out) < 0)
+        return -1;
+    if (exchange_claim(x, &x->keys_owner, user))
+        return 0;
+    secrets_list_wipe(out);
+    return -1;
 }
 
 static bool exchange_may_act_as(const char *user, const char *other, void *arg)

@@ -11,11 +11,16 @@
 
 static void read_trusted(struct auth_process *p)
 {
-    const struct conf_list *nets = &p->conf->mynetworks;
-    p->trusted = mem_zalloc((nets->n + 1) * sizeof(*p->trusted));
-    for (size_t i = 0; i < nets->n; i++)
-        if (netaddr_prefix_parse(&p->trusted[p->trusted_count], nets->v[i]) == 0)
-            p->trusted_count++;
+    const struct conf_list *lists[] = {&p->conf->mynetworks, &p->conf->auth_allow_networks};
+    p->trusted = mem_zalloc((lists[0]->n + lists[1]->n + 1) * sizeof(*p->trusted));
+    for (size_t l = 0; l < 2; l++) {
+        for (size_t i = 0; i < lists[l]->n; i++) {
+            if (netaddr_prefix_parse(&p->trusted[p->trusted_count], lists[l]->v[i]) == 0)
+                p->trusted_count++;
+            else
+                log_error("not a network", LOG_STR("value", lists[l]->v[i]));
+        }
+    }
 }
 
 static bool hook_begin(void *arg)
@@ -65,6 +70,7 @@ static int auth_start_service(struct service *s)
         .memory = p->conf->auth_failure_memory,
         .entries = (size_t)p->conf->auth_failure_entries,
         .peer_max = (unsigned)p->conf->auth_peer_exchange_limit,
+        .login_max = (unsigned)p->conf->auth_login_exchange_limit,
     };
     const char *directory = service_run_path(s, "directory.sock");
     int fd = service_take_ipc_listener(s);

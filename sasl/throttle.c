@@ -169,6 +169,27 @@ int64_t throttle_failed(struct throttle *t, const struct netaddr *peer, const ch
 void throttle_succeeded(struct throttle *t, const char *login)
 {
     struct record *r = throttle_login(t, login, false);
-    if (r != NULL && r->open == 0)
+    if (r == NULL)
+        return;
+    r->failures = 0;
+    if (r->open == 0)
+        record_free(t, r);
+}
+
+bool throttle_claim(struct throttle *t, const char *login)
+{
+    struct record *r = throttle_login(t, login, true);
+    if (r->open >= t->limits.login_max)
+        return false;
+    r->open++;
+    return true;
+}
+
+void throttle_release(struct throttle *t, const char *login)
+{
+    struct record *r = throttle_login(t, login, false);
+    if (r == NULL || r->open == 0)
+        return;
+    if (--r->open == 0 && r->failures == 0)
         record_free(t, r);
 }

@@ -16,11 +16,12 @@
 #include "gateway/base/netaddr.h"
 
 struct throttle_limits {
-    int64_t delay;     /* ms, of the first failure; each one more doubles it */
-    int64_t delay_max; /* ms */
-    int64_t memory;    /* ms after which a count of failures is halved */
-    size_t entries;    /* records kept */
-    unsigned peer_max; /* exchanges open at one time for one address */
+    int64_t delay;      /* ms, of the first failure; each one more doubles it */
+    int64_t delay_max;  /* ms */
+    int64_t memory;     /* ms after which a count of failures is halved */
+    size_t entries;     /* records kept */
+    unsigned peer_max;  /* exchanges open at one time for one address */
+    unsigned login_max; /* the same for one login */
 };
 
 struct throttle;
@@ -33,6 +34,12 @@ void throttle_free(struct throttle **t);
  */
 bool throttle_enter(struct throttle *t, const struct netaddr *peer);
 void throttle_leave(struct throttle *t, const struct netaddr *peer);
+/*
+ * An attempt at a login begins: false where too many are under way. Each true is followed by one
+ * throttle_release with the same name.
+ */
+bool throttle_claim(struct throttle *t, const char *login);
+void throttle_release(struct throttle *t, const char *login);
 /*
  * A login failed: counts it, and returns after how many milliseconds the client may hear so. peer:
  * NULL where the address is trusted (many people behind one webmail); login: any name of it.

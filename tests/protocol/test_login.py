@@ -398,6 +398,33 @@ class Throttle(StackTest):
             self.assertLess(self.took(c, "carol", "wrong")[0], 0.5)
 
 
+class Parallel(StackTest):
+    CONF = {"auth_failure_delay": "1500ms", "auth_login_exchange_limit": "3", "mynetworks": "127.0.0.0/8"}
+
+    def guess(self, user):
+        """Six guesses at one login at one time; how many were told to come back later."""
+        clients = [Client(self.stack, "imap") for _ in range(6)]
+        try:
+            for c in clients:
+                c.count += 1
+                c.send(f't{c.count} LOGIN "{user}" "wrong"\r\n')
+            replies = [c.end() for c in clients]
+        finally:
+            for c in clients:
+                c.__exit__()
+        self.assertEqual(sum(r.startswith(DENIED["imap"]) for r in replies), 3, replies)
+        self.assertEqual(sum(r.startswith(TEMPORARY["imap"]) for r in replies), 3, replies)
+
+    def test_attempts_are_bounded(self):
+        """Also from a trusted network, and for a name that nobody has as for one that exists."""
+        for user in ("alice", "not-a-user"):
+            self.guess(user)
+        with Client(self.stack, "imap") as c:
+            self.assertTrue(ok(c.password("bob", PASSWORDS["bob"])))
+        with Client(self.stack, "imap") as c:  # it is over for alice, too
+            self.assertTrue(ok(c.password("alice", PASSWORDS["alice"])))
+
+
 class Reload(StackTest):
     CONF = {"auth_failure_delay": "10ms"}
 

@@ -135,8 +135,12 @@ static int set_up(void **state)
 {
     struct world *w = mem_zalloc(sizeof(*w));
     struct conf *conf = &w->f.conf;
-    const struct throttle_limits limits = {
-        .delay = DELAY, .delay_max = DELAY, .memory = 60000, .entries = 100, .peer_max = 2};
+    const struct throttle_limits limits = {.delay = DELAY,
+                                           .delay_max = DELAY,
+                                           .memory = 60000,
+                                           .entries = 100,
+                                           .peer_max = 2,
+                                           .login_max = 100};
     char path[96];
 
     fixture_open(&w->f);
