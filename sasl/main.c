@@ -46,7 +46,7 @@ static int auth_open(struct service *s)
     p->hooks = (struct auth_hooks){hook_begin, hook_end, hook_report, s};
     p->conf = service_conf(s);
     service_set_data(s, p);
-    p->ticket_key = service_ticket_key(s);
+    p->ticket_key = service_role_key(s);
     arc4random_buf(p->fake_secret, sizeof(p->fake_secret));
     read_trusted(p);
     p->directory = directory_open(p->conf, &error);

@@ -7,6 +7,7 @@ gateway_base_libbase_a_SOURCES = \
 	%D%/log.c %D%/log.h \
 	%D%/mem.c %D%/mem.h \
 	%D%/netaddr.c %D%/netaddr.h \
+	%D%/role.c %D%/role.h \
 	%D%/str.c %D%/str.h \
 	%D%/ticket.c %D%/ticket.h \
 	%D%/uuid.c %D%/uuid.h

@@ -13,9 +13,10 @@
 #include <stdint.h>
 
 #include "gateway/base/hmac.h"
+#include "gateway/base/role.h"
 #include "gateway/base/uuid.h"
 
-#define TICKET_KEY_LEN 32
+#define TICKET_KEY_LEN ROLE_KEY_LEN
 #define TICKET_LEN     (8 + HMAC_LEN)
 
 /* A ticket for one owner and one session id, good until that time of clock_now_ms. */

@@ -209,9 +209,11 @@ static int main_start(const struct options *o)
     main_choose_log(&m, conf, o->foreground);
     pid_write(pidfile);
     arc4random_buf(m.ticket_key, sizeof(m.ticket_key));
+    arc4random_buf(m.relay_key, sizeof(m.relay_key));
     m.generation = generation_new(1, conf);
     rc = main_run(&m);
     explicit_bzero(m.ticket_key, sizeof(m.ticket_key));
+    explicit_bzero(m.relay_key, sizeof(m.relay_key));
     sockets_close(&m.sockets);
     generation_drop(&m.generation);
     if (ftruncate(pidfile, 0) < 0)

@@ -43,6 +43,7 @@ enum {
     KIND_SECRETS = 2, /* gets the values that are for dirigo-directory alone */
     KIND_TICKETS = 8, /* makes or checks the proof that a login succeeded, and gets the key */
     KIND_TLS = 16,    /* serves TLS: gets keys of session tickets, is renewed with certificates */
+    KIND_RELAYS = 32, /* is a relay or gives mail to them, and gets the key that proves it */
     KIND_KEEP = 4     /* reads no files: a reload that changes no parameter leaves it running */
 };
 
@@ -212,6 +213,7 @@ struct master {
     bool reload_wanted;
     bool keep;                          /* the reload changes no parameter: KIND_KEEP goes on */
     uint8_t ticket_key[TICKET_KEY_LEN]; /* as long as dirigod runs: old processes go on with it */
+    uint8_t relay_key[ROLE_KEY_LEN];    /* as long */
     bool renew; /* the reload is for certificates alone: only KIND_TLS does not go on */
     struct tls_keys *tls_keys;
     struct files *files;

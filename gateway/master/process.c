@@ -223,6 +223,14 @@ static void process_send_listener(struct process *p, const struct socket *s)
     ipc_pair_send(p->control, &m);
 }
 
+/* The key that this kind of process shares with one other; NULL: none. */
+static const uint8_t *process_role_key(const struct process *p)
+{
+    if ((p->kind->flags & KIND_TICKETS) != 0)
+        return p->master->ticket_key;
+    return (p->kind->flags & KIND_RELAYS) != 0 ? p->master->relay_key : NULL;
+}
+
 /* Configuration and sockets, as service/protocol.h orders them. */
 static void process_configure(struct process *p)
 {
@@ -236,8 +244,8 @@ static void process_configure(struct process *p)
     msg_put_bool(msg, m->owners.root);
     msg_put_str(msg, m->log_target_name);
     msg_put_bytes(msg, conf.data, conf.len);
-    msg_put_bytes(msg, m->ticket_key,
-                  (p->kind->flags & KIND_TICKETS) != 0 ? sizeof(m->ticket_key) : 0);
+    const uint8_t *key = process_role_key(p);
+    msg_put_bytes(msg, key, key == NULL ? 0 : ROLE_KEY_LEN);
     ipc_pair_send(p->control, &msg);
     buf_wipe_free(&conf);
 

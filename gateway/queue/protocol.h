@@ -2,8 +2,9 @@
 #ifndef DIRIGO_QUEUE_PROTOCOL_H
 #define DIRIGO_QUEUE_PROTOCOL_H
 
-#define QUEUE_SERVICE "queue"
-#define QUEUE_VERSION 1
+#define QUEUE_SERVICE    "queue"
+#define QUEUE_VERSION    2
+#define QUEUE_ROLE_RELAY "relay" /* gateway/base/role.h */
 
 enum {
     QUEUE_MSG_OPEN = 1,    /* u32 how many files (1 to MSG_FDS_MAX) */
@@ -26,7 +27,7 @@ enum {
      * line of printable ASCII. The jobs
      * of a relay that goes away are tried again.
      */
-    QUEUE_MSG_RELAY_READY, /* event: u32 slots */
+    QUEUE_MSG_RELAY_READY, /* event: u32 slots, bytes proof of QUEUE_ROLE_RELAY */
     QUEUE_MSG_RELAY_JOB,   /* event to relay: str job, str message id, str sender, u64 size, u32
                               offset, bool 8bit,   str next hop, u32 n, n x str address; fd */
     QUEUE_MSG_RELAY_DONE,  /* event: str job, u32 n, n x (u8 enum relay_status, str remote host, str

@@ -7,6 +7,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
+#include "gateway/base/role.h"
 #include "gateway/base/str.h"
 #include "gateway/queue/queue.h"
 #include "gateway/queue/replay.h"
@@ -207,10 +208,23 @@ static int server_forget(struct peer *peer, struct msg *m)
 
 /* ---- dirigo-relay ---- */
 
+/* Front ends run as the same user, and are to read no mail but what they bring. */
+static bool relay_proven(const struct peer *peer, const void *proof, size_t len)
+{
+    const uint8_t *key = service_role_key(peer->queue->service);
+    pid_t pid = ipc_peer_pid(peer->ipc);
+    if (key != NULL && role_proven(key, QUEUE_ROLE_RELAY, pid, proof, len))
+        return true;
+    log_error("a process that does not prove to be a relay was refused", LOG_INT("pid", pid));
+    return false;
+}
+
 static int server_relay_ready(struct peer *peer, struct msg *m)
 {
+    size_t len;
     uint32_t slots = msg_get_u32(m);
-    if (msg_end(m) < 0)
+    const void *proof = msg_get_bytes(m, &len);
+    if (msg_end(m) < 0 || !relay_proven(peer, proof, len))
         return -1;
     relays_ready(peer, slots);
     return 0;

@@ -3,9 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <unistd.h>
 
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
+#include "gateway/base/role.h"
 #include "gateway/event/tls.h"
 #include "gateway/ipc/channel.h"
 #include "gateway/queue/protocol.h"
@@ -28,6 +30,7 @@ struct relay {
     struct delivery_env env;
     struct tls_context *tls;
     struct ipc_client *queue;
+    uint8_t proof[ROLE_PROOF_LEN]; /* zeroes without a key: the queue refuses it */
     TAILQ_HEAD(, work) works;
     size_t count, limit;
     struct timer *report_timer;
@@ -81,6 +84,7 @@ static void offer(struct relay *r, size_t slots)
     struct msg *m = msg_new(QUEUE_MSG_RELAY_READY);
 
     msg_put_u32(m, (uint32_t)slots);
+    msg_put_bytes(m, r->proof, sizeof(r->proof));
     ipc_send(r->queue, &m);
 }
 
@@ -153,6 +157,8 @@ static int open_relay(struct service *s)
     char *error = NULL;
 
     r->service = s;
+    if (service_role_key(s) != NULL)
+        role_prove(service_role_key(s), QUEUE_ROLE_RELAY, getpid(), r->proof);
     r->limit = (size_t)conf->smtp_delivery_limit;
     TAILQ_INIT(&r->works);
     service_set_data(s, r);

@@ -8,8 +8,9 @@
 enum {
     /* dirigod to process */
     SERVICE_MSG_CONFIG =
-        1, /* u32 index, u32 count, bool root, str log target, bytes conf_encode, bytes ticket key
-            (dirigo-auth and dirigo-mailbox; else empty); then listeners */
+        1, /* u32 index, u32 count, bool root, str log target, bytes conf_encode, bytes role
+            key (dirigo-auth and dirigo-mailbox: of tickets; dirigo-queue and dirigo-relay: of
+            relays; else empty); then listeners */
     SERVICE_MSG_LISTENER, /* str protocol, or "ipc"; fd */
     SERVICE_MSG_BEGIN,    /* all listeners sent: open, drop, start */
     SERVICE_MSG_DRAIN, /* bool stopping: take no new work, end with the last session. Sent a second

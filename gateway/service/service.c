@@ -13,7 +13,7 @@
 
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
-#include "gateway/base/ticket.h"
+#include "gateway/base/role.h"
 #include "gateway/event/listener.h"
 #include "gateway/ipc/channel.h"
 #include "gateway/service/protocol.h"
@@ -49,9 +49,9 @@ struct service {
     void *data;
     unsigned index, count;
     bool root, chrooted;
-    bool has_ticket_key;
+    bool has_role_key;
     char *fault_parameter, *fault_text;
-    uint8_t ticket_key[TICKET_KEY_LEN];
+    uint8_t role_key[ROLE_KEY_LEN];
     bool draining; /* no new work */
     bool stopping; /* idle sessions end; or the end itself */
     int ipc_fd;
@@ -80,9 +80,9 @@ unsigned service_count(const struct service *s)
     return s->count;
 }
 
-const uint8_t *service_ticket_key(const struct service *s)
+const uint8_t *service_role_key(const struct service *s)
 {
-    return s->has_ticket_key ? s->ticket_key : NULL;
+    return s->has_role_key ? s->role_key : NULL;
 }
 
 void service_set_data(struct service *s, void *data)
@@ -280,10 +280,10 @@ static int service_read_config(struct service *s, struct msg *m)
     const void *data = msg_get_bytes(m, &len);
     const void *key = msg_get_bytes(m, &key_len);
     if (msg_end(m) < 0 || target == NULL || s->conf != NULL ||
-        (key_len != 0 && key_len != sizeof(s->ticket_key)))
+        (key_len != 0 && key_len != sizeof(s->role_key)))
         return -1;
-    memcpy(s->ticket_key, key, key_len);
-    s->has_ticket_key = key_len > 0;
+    memcpy(s->role_key, key, key_len);
+    s->has_role_key = key_len > 0;
     s->conf = conf_decode(data, len);
     if (s->conf == NULL)
         return -1;
@@ -485,7 +485,7 @@ static void service_free(struct service *s)
     free(s->report);
     free(s->fault_parameter);
     free(s->fault_text);
-    explicit_bzero(s->ticket_key, sizeof(s->ticket_key));
+    explicit_bzero(s->role_key, sizeof(s->role_key));
     free(s);
 }
 

@@ -66,8 +66,9 @@ const struct conf *service_conf(const struct service *s);
 /* Which of the processes of its kind this is, from 0, and how many there are. */
 unsigned service_index(const struct service *s);
 unsigned service_count(const struct service *s);
-/* The key of tickets (base/ticket.h), TICKET_KEY_LEN bytes; NULL in processes that have none. */
-const uint8_t *service_ticket_key(const struct service *s);
+/* The key that the process shares with those of one other kind, ROLE_KEY_LEN bytes: of tickets
+ * (base/ticket.h) or of relays (base/role.h). NULL in processes that have none. */
+const uint8_t *service_role_key(const struct service *s);
 /* The process' own state. */
 void service_set_data(struct service *s, void *data);
 void *service_data(const struct service *s);

@@ -85,7 +85,7 @@ static bool start_session(struct mailbox_process *p, const char *protocol,
 static bool ticket_good(const struct mailbox_process *p, const struct mail_start *st,
                         const void *ticket, size_t len)
 {
-    const uint8_t *key = service_ticket_key(p->service);
+    const uint8_t *key = service_role_key(p->service);
     if (key != NULL && ticket_valid(key, &st->owner, st->id, clock_now_ms(), ticket, len))
         return true;
     log_error("a session without a good ticket was refused", LOG_STR("id", st->id),

@@ -2,6 +2,7 @@
 
 gateway/ipc/PROTOCOL says what the frames are.
 """
+import hmac
 import os
 import shutil
 import signal
@@ -13,8 +14,9 @@ import tempfile
 import harness
 
 HELLO = 0xFFFF
-CONFIG, LISTENER, BEGIN, DRAIN, STOP, READY, REPORT, FAILED = range(1, 9)
+CONFIG, LISTENER, BEGIN, DRAIN, STOP, TLS_KEYS, READY, REPORT, RENEWED, FAILED = range(1, 11)
 CONTROL_FD = 3
+VERSIONS = {"queue": 2}  # of services that have another than 1
 
 
 class Body:
@@ -83,13 +85,14 @@ class Channel:
         self.sock.settimeout(timeout)
 
     @classmethod
-    def connect(cls, path, service, version=1):
+    def connect(cls, path, service, version=None):
         """A client of a service, after the hello of both ends."""
         s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         s.connect(path)
         return cls(s).hello(service, version)
 
-    def hello(self, service, version=1):
+    def hello(self, service, version=None):
+        version = version or VERSIONS.get(service, 1)
         self.send(HELLO, Body().str(service).u32(version))
         m = self.read()
         assert m.kind == HELLO and m.str() == service and m.u32() == version
@@ -130,6 +133,11 @@ def listen(path):
     return s
 
 
+def relay_proof(key, pid):
+    """What shows dirigo-queue that the process is a relay."""
+    return hmac.digest(key, f"{pid} relay".encode(), "sha256")
+
+
 class Alone:
     """The program `name` with these parameters; `ipc`: the name of its own socket, if it serves."""
 
@@ -143,7 +151,7 @@ class Alone:
         self.conf = {"myhostname": "mx.example.org", "mydomain": "example.org", "search_base": "dc=example",
                      "embedded_directory": "yes", "run_directory": self.run, "log_level": "debug"}
         self.conf.update(conf)
-        self.ticket_key = b""
+        self.role_key = b""
         self.child = self.control = None
 
     def start(self):
@@ -160,7 +168,7 @@ class Alone:
         theirs.close()
         self.control = Channel(ours)
         pairs = b"".join(f"{k}\0{v}\0".encode() for k, v in self.conf.items())
-        self.control.send(CONFIG, Body().u32(0).u32(1).u8(0).str("stderr").bytes(pairs).bytes(self.ticket_key))
+        self.control.send(CONFIG, Body().u32(0).u32(1).u8(0).str("stderr").bytes(pairs).bytes(self.role_key))
         if self.ipc:
             with listen(f"{self.run}/{self.ipc}.sock") as s:
                 self.control.send(LISTENER, Body().str("ipc"), fds=[s.fileno()])
@@ -169,7 +177,7 @@ class Alone:
         if m.kind != READY:
             raise AssertionError(f"{self.name} did not start: {self.log()}")
 
-    def connect(self, version=1):
+    def connect(self, version=None):
         return Channel.connect(f"{self.run}/{self.ipc}.sock", self.ipc, version)
 
     def log(self):

@@ -86,7 +86,7 @@ class HandedPop3(poplib.POP3):
 class MailboxTest(unittest.TestCase):
     def setUp(self):
         self.alone = Alone("dirigo-mailbox", {}, ipc="mailbox")
-        self.alone.ticket_key = KEY
+        self.alone.role_key = KEY
         self.alone.conf["mail_directory"] = f"{self.alone.folder}/mail"
         self.queue = Queue(f"{self.alone.run}/queue.sock")
         self.alone.start()

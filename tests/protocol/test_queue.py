@@ -21,6 +21,7 @@ OPEN, OPENED, RCPTS, COMMIT, COMMITTED, FORGET, FORGOT, READY, JOB, DONE, LIST, 
 ACCEPTED, FULL, UNAVAILABLE = range(3)
 MAILBOX, REMOTE = range(2)
 SENT, DEFERRED, BOUNCED = range(3)
+KEY = b"relay key of the test, 32 bytes."
 FLUSH, DELETE = range(2)
 FOUND, ABSENT, UNKNOWN = range(3)
 RESOLVE, RESOLVED = 3, 4
@@ -93,6 +94,7 @@ class QueueTest(unittest.TestCase):
                 "queue_journal_inline_limit": "64k"}
         conf.update(self.CONF)
         self.queue = alone.Alone("dirigo-queue", conf, ipc="queue", folder=self.folder)
+        self.queue.role_key = KEY
         self.directory = Directory(self.make_run())
         self.queue.start()
         self.c = self.queue.connect()
@@ -168,11 +170,19 @@ class QueueTest(unittest.TestCase):
             self.assertLess(time.monotonic(), end, f"{what} did not come true: {self.queue.log()[-3000:]}")
             time.sleep(0.02)
 
-    def relay(self, slots=10):
+    def relay(self, slots=10, proof=None):
         c = self.queue.connect()
         self.addCleanup(c.close)
-        c.send(READY, Body().u32(slots))
+        c.send(READY, Body().u32(slots).bytes(alone.relay_proof(KEY, os.getpid()) if proof is None else proof))
         return c
+
+    def test_who_is_no_relay_gets_no_mail(self):
+        right = alone.relay_proof(KEY, os.getpid())
+        for proof in (b"", bytes(32), right[:-1], right + b"x", alone.relay_proof(bytes(32), os.getpid()),
+                      alone.relay_proof(KEY, os.getpid() + 1)):
+            with self.assertRaises((EOFError, ConnectionError)):
+                self.relay(proof=proof).read()
+        self.assertIn("does not prove to be a relay", self.queue.log())
 
     def job(self, c):
         m = c.read()

@@ -14,6 +14,7 @@ import harness
 
 READY, JOB, DONE = 8, 9, 10
 SENT, DEFERRED, BOUNCED = range(3)
+KEY = b"relay key of the test, 32 bytes."
 TRACE = b"Return-Path: <s@example.net>\r\n"
 TEXT = b"Received: by mx.example.org\r\nSubject: x\r\n\r\n.one dot\r\n..two\r\n\r\nend\r\n"
 
@@ -160,6 +161,7 @@ mx4 A 127.0.0.4
             **resolver, "smtp_tcp_port": str(cls.port), "smtp_connect_timeout": "2s", "smtp_command_timeout": "3s",
             "smtp_data_done_timeout": "3s", "smtp_helo_name": "client.example.org", **cls.CONF}, folder=cls.folder)
         cls.listener = alone.listen(f"{cls.relay.run}/queue.sock")
+        cls.relay.role_key = KEY
         cls.relay.start()
         cls.accept()
         cls.cert, cls.key = harness.certificate(cls.folder)
@@ -171,6 +173,8 @@ mx4 A 127.0.0.4
         m = cls.queue.read()
         assert m.kind == READY, m.kind
         cls.slots = m.u32()
+        assert m.bytes() == alone.relay_proof(KEY, cls.relay.child.pid)
+        m.end()
 
     @classmethod
     def tearDownClass(cls):

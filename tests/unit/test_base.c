@@ -13,6 +13,7 @@
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
 #include "gateway/base/netaddr.h"
+#include "gateway/base/role.h"
 #include "gateway/base/str.h"
 #include "gateway/base/ticket.h"
 #include "gateway/base/uuid.h"
@@ -185,6 +186,22 @@ static void test_ticket(void **state)
     }
 }
 
+static void test_role(void **state)
+{
+    const uint8_t key[ROLE_KEY_LEN] = {1}, other_key[ROLE_KEY_LEN] = {2};
+    uint8_t proof[ROLE_PROOF_LEN];
+    (void)state;
+    role_prove(key, "relay", 7, proof);
+    assert_true(role_proven(key, "relay", 7, proof, sizeof(proof)));
+    assert_false(role_proven(key, "relay", 8, proof, sizeof(proof)));
+    assert_false(role_proven(key, "rela", 7, proof, sizeof(proof)));
+    assert_false(role_proven(other_key, "relay", 7, proof, sizeof(proof)));
+    assert_false(role_proven(key, "relay", 7, proof, sizeof(proof) - 1));
+    assert_false(role_proven(key, "relay", 7, "", 0));
+    proof[31] ^= 1;
+    assert_false(role_proven(key, "relay", 7, proof, sizeof(proof)));
+}
+
 static void test_log_escapes_values(void **state)
 {
     (void)state;
@@ -211,6 +228,7 @@ int main(void)
         cmocka_unit_test(test_netaddr),
         cmocka_unit_test(test_uuid),
         cmocka_unit_test(test_ticket),
+        cmocka_unit_test(test_role),
         cmocka_unit_test(test_log_escapes_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
