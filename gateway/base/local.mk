@@ -10,6 +10,7 @@ gateway_base_libbase_a_SOURCES = \
 	%D%/role.c %D%/role.h \
 	%D%/str.c %D%/str.h \
 	%D%/ticket.c %D%/ticket.h \
+	%D%/ticket_used.c %D%/ticket_used.h \
 	%D%/uuid.c %D%/uuid.h
 
 if TESTS_ENABLED

@@ -19,19 +19,25 @@ void ticket_make(const uint8_t key[TICKET_KEY_LEN], const struct uuid *owner, co
     free(text);
 }
 
+int64_t ticket_until(const uint8_t ticket[TICKET_LEN])
+{
+    uint64_t until = 0;
+    for (size_t i = 0; i < 8; i++)
+        until |= (uint64_t)ticket[i] << 8 * i;
+    return (int64_t)until;
+}
+
 bool ticket_valid(const uint8_t key[TICKET_KEY_LEN], const struct uuid *owner, const char *session,
                   int64_t now, const void *ticket, size_t len)
 {
     uint8_t given[TICKET_LEN], right[TICKET_LEN], different = 0;
-    uint64_t until = 0;
     if (len != TICKET_LEN)
         return false;
     memcpy(given, ticket, TICKET_LEN);
-    for (size_t i = 0; i < 8; i++)
-        until |= (uint64_t)given[i] << 8 * i;
-    ticket_make(key, owner, session, (int64_t)until, right);
+    int64_t until = ticket_until(given);
+    ticket_make(key, owner, session, until, right);
     /* Every byte is compared, so that the time taken tells nothing of where they differ. */
     for (size_t i = 0; i < TICKET_LEN; i++)
         different |= given[i] ^ right[i];
-    return different == 0 && now <= (int64_t)until;
+    return different == 0 && now <= until;
 }

@@ -25,5 +25,7 @@ void ticket_make(const uint8_t key[TICKET_KEY_LEN], const struct uuid *owner, co
 /* Whether ticket was made with this key for this owner and session, and is still good. */
 bool ticket_valid(const uint8_t key[TICKET_KEY_LEN], const struct uuid *owner, const char *session,
                   int64_t now, const void *ticket, size_t len);
+/* The last time of clock_now_ms at which it is good, as it says itself. */
+int64_t ticket_until(const uint8_t ticket[TICKET_LEN]);
 
 #endif

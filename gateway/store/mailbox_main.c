@@ -12,7 +12,7 @@
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
 #include "gateway/base/str.h"
-#include "gateway/base/ticket.h"
+#include "gateway/base/ticket_used.h"
 #include "gateway/ipc/channel.h"
 #include "gateway/service/service.h"
 #include "gateway/session/handoff.h"
@@ -34,6 +34,7 @@ struct mailbox_process {
     struct ipc_server *server;
     struct ipc_client *directory; /* tells whose sessions must end */
     LIST_HEAD(, held_session) sessions;
+    struct ticket_used *used;
     uint64_t started[2];
     unsigned open;
 };
@@ -80,13 +81,16 @@ static bool start_session(struct mailbox_process *p, const char *protocol,
 
 /*
  * A front end is not believed that somebody has logged in: any process that may connect here could
- * say so, and name any owner. The socket is closed where the ticket is not good.
+ * say so, and name any owner. Nor may it show a ticket again that it has seen. The socket is closed
+ * where the ticket is not good.
  */
-static bool ticket_good(const struct mailbox_process *p, const struct mail_start *st,
-                        const void *ticket, size_t len)
+static bool ticket_good(struct mailbox_process *p, const struct mail_start *st, const void *ticket,
+                        size_t len)
 {
     const uint8_t *key = service_role_key(p->service);
-    if (key != NULL && ticket_valid(key, &st->owner, st->id, clock_now_ms(), ticket, len))
+    int64_t now = clock_now_ms();
+    if (key != NULL && ticket_valid(key, &st->owner, st->id, now, ticket, len) &&
+        ticket_used_allows(p->used, ticket, now))
         return true;
     log_error("a session without a good ticket was refused", LOG_STR("id", st->id),
               LOG_STR("login", st->login));
@@ -117,6 +121,8 @@ static int take_session(struct mailbox_process *p, struct ipc_peer *peer, struct
         return -1;
     }
     bool taken = ticket_good(p, &st, ticket, ticket_len) && start_session(p, protocol, &st);
+    if (taken)
+        ticket_used_add(p->used, ticket);
     struct msg *reply = msg_new(MAILBOX_MSG_SESSION_RESULT);
     msg_put_bool(reply, taken);
     ipc_reply(peer, msg_id(m), &reply);
@@ -187,6 +193,7 @@ static int start(struct service *s)
     LIST_INIT(&p->sessions);
     p->env.loop = service_loop(s);
     p->env.conf = conf;
+    p->used = ticket_used_new((size_t)conf->mailbox_ticket_limit);
     if (mkdir(conf->mail_directory, 0700) != 0 && errno != EEXIST) {
         log_error("cannot make mail_directory", LOG_STR("path", conf->mail_directory),
                   LOG_ERRNO(errno));
@@ -244,6 +251,7 @@ static void stop(struct service *s)
     if (p->env.queue != NULL)
         queue_client_free(&p->env.queue);
     store_free(&p->env.store);
+    ticket_used_free(&p->used);
     free(p);
 }
 

@@ -2,6 +2,7 @@
 """dirigo-mailbox by itself: IMAP and POP3 sessions after login, handed over as the front ends do."""
 import hmac
 import imaplib
+import itertools
 import os
 import poplib
 import socket
@@ -20,9 +21,12 @@ OWNER = uuid.UUID("12345678-1234-1234-1234-123456789abc")
 KEY = bytes(range(32))
 
 
+issued = itertools.count()
+
+
 def ticket(owner=OWNER, session="id1", seconds=60, key=KEY):
     """What dirigo-auth gives for a login."""
-    until = struct.pack("<q", int((time.clock_gettime(time.CLOCK_BOOTTIME) + seconds) * 1000))
+    until = struct.pack("<q", int((time.clock_gettime(time.CLOCK_BOOTTIME) + seconds) * 1000) + next(issued))
     return until + hmac.digest(key, until + owner.bytes + session.encode(), "sha256")
 
 
@@ -164,6 +168,15 @@ class MailboxTest(unittest.TestCase):
             self.assertEqual(ours.recv(100), b"")
         self.assertIn("without a good ticket", self.alone.log())
         self.assertFalse(os.path.exists(self.user))
+
+    def test_a_ticket_opens_one_session(self):
+        proof = ticket()
+        self.assertTrue(self.hand_over("imap", proof=proof)[1])
+        for protocol in ("imap", "pop3"):
+            ours, taken = self.hand_over(protocol, proof=proof)
+            self.assertFalse(taken)
+            self.assertEqual(ours.recv(100), b"")
+        self.assertTrue(self.hand_over("imap")[1])
 
     def test_select_fetch_store_search(self):
         for n in range(1, 4):

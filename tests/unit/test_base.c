@@ -15,7 +15,7 @@
 #include "gateway/base/netaddr.h"
 #include "gateway/base/role.h"
 #include "gateway/base/str.h"
-#include "gateway/base/ticket.h"
+#include "gateway/base/ticket_used.h"
 #include "gateway/base/uuid.h"
 
 static void test_buf_bounds_and_consume(void **state)
@@ -186,6 +186,30 @@ static void test_ticket(void **state)
     }
 }
 
+static void test_ticket_used(void **state)
+{
+    const uint8_t key[TICKET_KEY_LEN] = {1};
+    const struct uuid owner = {{7}};
+    uint8_t a[TICKET_LEN], b[TICKET_LEN], c[TICKET_LEN];
+    struct ticket_used *used = ticket_used_new(2);
+    (void)state;
+    ticket_make(key, &owner, "session", 1000, a);
+    ticket_make(key, &owner, "session", 1001, b);
+    ticket_make(key, &owner, "other", 1001, c);
+    assert_int_equal(ticket_until(b), 1001);
+    assert_true(ticket_used_allows(used, a, 900));
+    assert_true(ticket_used_allows(used, a, 900));
+    ticket_used_add(used, a);
+    assert_false(ticket_used_allows(used, a, 1000));
+    assert_true(ticket_used_allows(used, b, 1000));
+    ticket_used_add(used, b);
+    assert_false(ticket_used_allows(used, c, 1000)); /* no room */
+    assert_true(ticket_used_allows(used, c, 1001));  /* the first is not good any more */
+    assert_false(ticket_used_allows(used, b, 1001));
+    ticket_used_free(&used);
+    assert_null(used);
+}
+
 static void test_role(void **state)
 {
     const uint8_t key[ROLE_KEY_LEN] = {1}, other_key[ROLE_KEY_LEN] = {2};
@@ -228,6 +252,7 @@ int main(void)
         cmocka_unit_test(test_netaddr),
         cmocka_unit_test(test_uuid),
         cmocka_unit_test(test_ticket),
+        cmocka_unit_test(test_ticket_used),
         cmocka_unit_test(test_role),
         cmocka_unit_test(test_log_escapes_values),
     };
