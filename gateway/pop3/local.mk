@@ -1,3 +1,4 @@
+dist_man_MANS += %D%/dirigo-pop3d.8
 # Until login.
 pkglibexec_PROGRAMS += dirigo-pop3d
 dirigo_pop3d_SOURCES = %D%/front.c %D%/front.h %D%/front_main.c

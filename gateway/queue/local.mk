@@ -51,3 +51,4 @@ tests_unit_test_bounce_SOURCES = tests/unit/test_bounce.c
 tests_unit_test_bounce_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_bounce_LDADD = gateway/queue/libqueue.a $(BASE_LIBS) $(UNIT_LIBS)
 endif
+dist_man_MANS += %D%/dirigo-queue.8
