@@ -37,6 +37,7 @@ struct command {
     const char *args; /* for the usage line */
     const char *help; /* one line */
     unsigned flags;
+    int args_min; /* with fewer the usage is printed, before the configuration is read */
     /* argv[0] is the command's name, --json is taken out. Returns one of the codes above. */
     int (*run)(const struct command_context *ctx, int argc, char **argv);
 };

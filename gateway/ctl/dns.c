@@ -167,5 +167,6 @@ const struct command command_dns = {
     .args = "name [type]",
     .help = "ask the resolver, and show the answer and whether it is secure",
     .flags = COMMAND_NEEDS_CONF,
+    .args_min = 1,
     .run = dns_run,
 };

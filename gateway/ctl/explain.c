@@ -255,5 +255,6 @@ const struct command command_explain = {
             "[--submission]",
     .help = "show what an SMTP session would hear, and every restriction and entry behind it",
     .flags = COMMAND_NEEDS_CONF,
+    .args_min = 1,
     .run = run,
 };

@@ -78,5 +78,6 @@ const struct command command_lookup = {
     .args = "address",
     .help = "show where mail for an address goes, and the entries that lead there",
     .flags = COMMAND_NEEDS_CONF,
+    .args_min = 1,
     .run = run,
 };

@@ -76,6 +76,8 @@ static int main_run(const struct command *command, struct command_context *ctx, 
                     char **argv)
 {
     struct conf *conf = NULL;
+    if (argc <= command->args_min)
+        return command_usage(command);
     if (command->flags & COMMAND_NEEDS_CONF) {
         struct buf errors = {0};
         conf = conf_load(ctx->conf_path, ctx->overrides, &errors);

@@ -1,4 +1,6 @@
 """The administrator's tools against a running system."""
+import subprocess
+
 import harness
 from harness import SUFFIX, StackTest
 
@@ -67,6 +69,11 @@ class ExplainTest(ToolTest):
         done = self.stack.tool("explain", "--client", "192.0.2.1", "--to", "x@example.com", check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn(f"decided by: {POLICY}", done.stdout)
+
+    def test_usage_comes_before_faults_of_the_configuration(self):
+        for command in ("lookup", "dns", "explain"):
+            done = subprocess.run([f"{harness.BUILD}/dirigo", "-c", "/nonexistent", command], capture_output=True, check=False)
+            self.assertEqual((done.returncode, done.stderr[:6]), (64, b"usage:"), command)
 
     def test_dns(self):
         """A restriction that waits for DNS: here nobody can tell, as in the session."""
