@@ -69,6 +69,8 @@ struct ipc_server_ops {
 /* Serves on a listening Unix socket, which it takes over. */
 struct ipc_server *ipc_server_new(struct loop *loop, int listen_fd, const char *service,
                                   uint32_t version, const struct ipc_server_ops *ops, void *arg);
+/* How long a new peer may take to say hello before it is closed, in milliseconds (10000). */
+void ipc_server_set_hello_timeout(struct ipc_server *s, int64_t ms);
 void ipc_server_free(struct ipc_server **s);
 /* Sends the answer to request id (taken over). A peer that has gone must not be used: see gone().
  */

@@ -9,10 +9,14 @@
 #include "gateway/ipc/channel.h"
 #include "gateway/ipc/frame.h"
 
+/* A peer says hello as soon as it is connected. */
+#define SERVER_HELLO_MS 10000
+
 struct ipc_peer {
     LIST_ENTRY(ipc_peer) link;
     struct ipc_server *server;
     struct conn *conn;
+    struct timer *hello_timer; /* until it is ready */
     bool ready;
     uid_t uid;
     pid_t pid;
@@ -26,6 +30,7 @@ struct ipc_server {
     uint32_t version;
     const struct ipc_server_ops *ops;
     void *arg;
+    int64_t hello_ms;
     LIST_HEAD(, ipc_peer) peers;
 };
 
@@ -35,6 +40,7 @@ static void peer_free(struct ipc_peer *p)
     LIST_REMOVE(p, link);
     if (p->ready && s->ops->gone != NULL)
         s->ops->gone(p, s->arg);
+    timer_free(&p->hello_timer);
     conn_free(&p->conn);
     free(p);
 }
@@ -51,12 +57,21 @@ static int peer_message(struct msg *m, void *arg)
         return -1;
     }
     p->ready = true;
+    timer_free(&p->hello_timer);
     return 0;
 }
 
 static void peer_closed(void *arg)
 {
     peer_free(arg);
+}
+
+static void peer_silent(void *arg)
+{
+    struct ipc_peer *p = arg;
+    log_warning("a peer that did not say hello was closed", LOG_STR("service", p->server->service),
+                LOG_INT("pid", p->pid));
+    peer_free(p);
 }
 
 static const struct conn_ops peer_conn_ops = {.message = peer_message, .closed = peer_closed};
@@ -73,6 +88,8 @@ static void server_accept(int fd, const struct netaddr *addr, void *arg)
     p->uid = cred.uid;
     p->pid = cred.pid;
     p->conn = conn_new(s->loop, fd, &peer_conn_ops, p);
+    p->hello_timer = timer_new(s->loop, peer_silent, p);
+    timer_set(p->hello_timer, s->hello_ms);
     LIST_INSERT_HEAD(&s->peers, p, link);
     struct msg *hello = hello_new(s->service, s->version);
     conn_send(p->conn, 0, &hello);
@@ -85,11 +102,17 @@ struct ipc_server *ipc_server_new(struct loop *loop, int listen_fd, const char *
     s->loop = loop;
     s->service = mem_strdup(service);
     s->version = version;
+    s->hello_ms = SERVER_HELLO_MS;
     s->ops = ops;
     s->arg = arg;
     LIST_INIT(&s->peers);
     s->listener = listener_new(loop, listen_fd, server_accept, s);
     return s;
+}
+
+void ipc_server_set_hello_timeout(struct ipc_server *s, int64_t ms)
+{
+    s->hello_ms = ms;
 }
 
 void ipc_server_free(struct ipc_server **server)

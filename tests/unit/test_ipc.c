@@ -408,6 +408,27 @@ static void test_raw_frames(void **state)
     teardown(&f);
 }
 
+static void test_who_says_no_hello_is_closed(void **state)
+{
+    struct fixture f;
+    char byte;
+    (void)state;
+    setup(&f);
+    serve(&f);
+    ipc_server_set_hello_timeout(f.server, 50);
+    int fd = ipc_connect(f.path);
+    assert_true(fd >= 0);
+    run_for(f.loop, 10);
+    while (recv(fd, &byte, 1, MSG_DONTWAIT) == 1)
+        continue; /* the server's hello */
+    assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), -1);
+    run_for(f.loop, 100);
+    assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), 0);
+    assert_int_equal(f.gone, 0);
+    close(fd);
+    teardown(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -420,6 +441,7 @@ int main(void)
         cmocka_unit_test(test_malformed_closes_the_channel),
         cmocka_unit_test(test_another_version_is_turned_away),
         cmocka_unit_test(test_raw_frames),
+        cmocka_unit_test(test_who_says_no_hello_is_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
