@@ -1,0 +1,65 @@
+#!/usr/bin/python3
+"""The walls that a sanitized build leaves out: users, chroot, no_new_privs and seccomp, read from /proc.
+
+Wants a build without sanitizers, started by root; elsewhere there is nothing to hold."""
+import os
+import pwd
+import subprocess
+import unittest
+
+import harness
+from harness import BUILD, StackTest, wait_for
+
+# program: user, whether it is confined to the run directory
+PROCESSES = {
+    "dirigo-directory": ("dirigo-dir", False),
+    "dirigo-auth": ("dirigo-dir", False),
+    "dirigo-queue": ("dirigo-mail", False),
+    "dirigo-mailbox": ("dirigo-mail", False),
+    "dirigo-resolver": ("dirigo", True),
+    "dirigo-relay": ("dirigo", True),
+    "dirigo-smtpd": ("dirigo", True),
+    "dirigo-imapd": ("dirigo", True),
+    "dirigo-pop3d": ("dirigo", True),
+}
+
+
+def sanitized():
+    out = subprocess.run(["readelf", "-d", f"{BUILD}/dirigo-smtpd"], capture_output=True, text=True).stdout
+    return "libasan" in out or "__asan_init" in subprocess.run(
+        ["nm", "-D", f"{BUILD}/dirigo-smtpd"], capture_output=True, text=True).stdout
+
+
+def status(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+
+
+@unittest.skipIf(os.geteuid() != 0 or sanitized(), "wants root and a build without sanitizers")
+class SandboxTest(StackTest):
+    def test_every_process_gave_its_rights_away(self):
+        for name, (user, confined) in PROCESSES.items():
+            with self.subTest(process=name):
+                # A process that is just starting still has its rights.
+                wait_for(f"{name} within its walls", lambda: self.within_walls(name, user, confined), 10)
+
+    def within_walls(self, name, user, confined):
+        uid = str(pwd.getpwnam(user).pw_uid)
+        pids = self.stack.pids(name)
+        self.assertTrue(pids, name)
+        for pid in pids:
+            s = status(pid)
+            self.assertEqual(set(s["Uid"].split()), {uid})
+            self.assertEqual(s["NoNewPrivs"], "1")
+            self.assertEqual(s["Seccomp"], "2")
+            self.assertEqual(int(s["CapEff"], 16), 0)
+            self.assertEqual(os.readlink(f"/proc/{pid}/root"), f"{self.stack.folder}/run" if confined else "/")
+        return True
+
+    def test_mail_goes_through_the_walls(self):
+        self.stack.submit("alice", "alice@example.org", ["bob@example.org"], "Subject: behind walls\r\n\r\nx\r\n")
+        self.stack.wait_mail("bob", "behind walls")
+
+
+if __name__ == "__main__":
+    harness.main()
