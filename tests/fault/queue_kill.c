@@ -87,9 +87,11 @@ static int control_message(struct msg *m, void *arg)
     return 0;
 }
 
+/* Who kills it lets go of the channel at once: here it ended by itself. */
 static void control_closed(void *arg)
 {
     (void)arg;
+    fail_msg("dirigo-queue has ended by itself");
 }
 
 static void queue_launch(struct run *r)
