@@ -94,7 +94,7 @@ static int take_apart(struct ldif_parser *p, const char *s, size_t len, struct a
     v += base64;
     while (v < end && *v == ' ')
         v++;
-    if (memchr(v, '\0', (size_t)(end - v)) != NULL) {
+    if (v < end && memchr(v, '\0', (size_t)(end - v)) != NULL) {
         fault(p, "a NUL byte needs base64");
         return -1;
     }
