@@ -61,7 +61,7 @@ class Directory:
         self.channels.append(c)
         try:
             c.read()
-            c.send(alone.HELLO, Body().str("directory").u32(1))
+            c.send(alone.HELLO, Body().str("directory").u32(alone.VERSIONS["directory"]))
             while True:
                 m = c.read()
                 self.asked.append(m.str())
