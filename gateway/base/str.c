@@ -95,7 +95,7 @@ int str_base64_encode(struct buf *out, const void *data, size_t len)
     return 0;
 }
 
-static int base64_value(char c)
+int str_base64_digit(char c)
 {
     if (c >= 'A' && c <= 'Z')
         return c - 'A';
@@ -119,7 +119,7 @@ int str_base64_decode(struct buf *out, const char *s, size_t len)
         int pad = last && s[i + 3] == '=' ? (s[i + 2] == '=' ? 2 : 1) : 0;
         uint32_t v = 0;
         for (int j = 0; j < 4; j++) {
-            int b = j >= 4 - pad ? 0 : base64_value(s[i + (size_t)j]);
+            int b = j >= 4 - pad ? 0 : str_base64_digit(s[i + (size_t)j]);
             if (b < 0)
                 return -1;
             v = v << 6 | (uint32_t)b;
@@ -145,7 +145,7 @@ void str_hex(char *dst, const void *data, size_t len)
     *dst = '\0';
 }
 
-static int hex_value(char c)
+int str_hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -159,7 +159,7 @@ int str_unhex(void *dst, size_t dst_len, const char *hex)
     if (strlen(hex) != dst_len * 2)
         return -1;
     for (size_t i = 0; i < dst_len; i++) {
-        int hi = hex_value(hex[2 * i]), lo = hex_value(hex[2 * i + 1]);
+        int hi = str_hex_digit(hex[2 * i]), lo = str_hex_digit(hex[2 * i + 1]);
         if (hi < 0 || lo < 0)
             return -1;
         d[i] = (unsigned char)(hi << 4 | lo);
@@ -194,6 +194,28 @@ bool str_utf8_valid(const void *s, size_t len)
         i += (size_t)more;
     }
     return true;
+}
+
+int str_put_utf8(struct buf *out, uint32_t c)
+{
+    unsigned char u[4];
+    size_t n = 0;
+    if (c < 0x80) {
+        u[n++] = (unsigned char)c;
+    } else if (c < 0x800) {
+        u[n++] = (unsigned char)(0xc0 | c >> 6);
+        u[n++] = (unsigned char)(0x80 | (c & 63));
+    } else if (c < 0x10000) {
+        u[n++] = (unsigned char)(0xe0 | c >> 12);
+        u[n++] = (unsigned char)(0x80 | (c >> 6 & 63));
+        u[n++] = (unsigned char)(0x80 | (c & 63));
+    } else {
+        u[n++] = (unsigned char)(0xf0 | c >> 18);
+        u[n++] = (unsigned char)(0x80 | (c >> 12 & 63));
+        u[n++] = (unsigned char)(0x80 | (c >> 6 & 63));
+        u[n++] = (unsigned char)(0x80 | (c & 63));
+    }
+    return buf_append(out, u, n);
 }
 
 /* Eight tables ("slicing by eight"), built before main: the journal checksums every message. */

@@ -30,12 +30,19 @@ int str_uint(const char *s, size_t len, uint64_t max, uint64_t *out);
 /* RFC 4648 section 4, with padding. Decoding is strict; -1 for a bad character, length or bound. */
 int str_base64_encode(struct buf *out, const void *data, size_t len);
 int str_base64_decode(struct buf *out, const char *s, size_t len);
+/* The value of one digit of that alphabet, or of a hexadecimal one in either case; -1 for another
+ * byte. */
+int str_base64_digit(char c);
+int str_hex_digit(char c);
 /* Lower-case hexadecimal; dst has room for 2 * len + 1 bytes. */
 void str_hex(char *dst, const void *data, size_t len);
 int str_unhex(void *dst, size_t dst_len, const char *hex);
 
 /* Whether the bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms, no NUL). */
 bool str_utf8_valid(const void *s, size_t len);
+
+/* Appends a code point up to U+10FFFF as UTF-8. 0, or -1 where out is full. */
+int str_put_utf8(struct buf *out, uint32_t c);
 
 /* CRC-32C (Castagnoli), continuing from crc; start with 0. */
 uint32_t str_crc32c(uint32_t crc, const void *data, size_t len);

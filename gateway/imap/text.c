@@ -45,23 +45,6 @@ static uint32_t fold_char(uint32_t c)
     return c;
 }
 
-static void put_char(struct buf *out, uint32_t c)
-{
-    unsigned char u[3];
-    size_t n = 0;
-    if (c < 0x80) {
-        u[n++] = (unsigned char)c;
-    } else if (c < 0x800) {
-        u[n++] = (unsigned char)(0xc0 | c >> 6);
-        u[n++] = (unsigned char)(0x80 | (c & 63));
-    } else {
-        u[n++] = (unsigned char)(0xe0 | c >> 12);
-        u[n++] = (unsigned char)(0x80 | (c >> 6 & 63));
-        u[n++] = (unsigned char)(0x80 | (c & 63));
-    }
-    buf_append(out, u, n);
-}
-
 static uint32_t single_byte(enum text_charset charset, unsigned char c)
 {
     static const uint16_t cp1252[32] = {
@@ -84,9 +67,9 @@ void text_fold(struct buf *out, enum text_charset charset, const void *data, siz
     const unsigned char *p = data, *end = p + len;
     while (p < end) {
         if (*p < 0x80 || charset != TEXT_UTF8) {
-            put_char(out, fold_char(single_byte(charset, *p++)));
+            str_put_utf8(out, fold_char(single_byte(charset, *p++)));
         } else if (p + 1 < end && *p >= 0xc2 && *p <= 0xdf && (p[1] & 0xc0) == 0x80) {
-            put_char(out, fold_char((uint32_t)(*p & 31) << 6 | (p[1] & 63)));
+            str_put_utf8(out, fold_char((uint32_t)(*p & 31) << 6 | (p[1] & 63)));
             p += 2;
         } else { /* longer sequences have no case here */
             buf_append_byte(out, *p++);
@@ -103,30 +86,10 @@ enum text_encoding text_encoding(const char *name)
     return str_ieq(name, "quoted-printable") ? TEXT_QUOTED_PRINTABLE : TEXT_IDENTITY;
 }
 
-static int base64_digit(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static void decode_base64(struct text_decoder *d, const char *data, size_t len, struct buf *out)
 {
     for (size_t i = 0; i < len; i++) {
-        int v = base64_digit(data[i]);
+        int v = str_base64_digit(data[i]);
         if (v < 0)
             continue;
         d->bits = (d->bits << 6 | (unsigned)v) & 0xfff;
@@ -157,12 +120,12 @@ static void qp_byte(struct text_decoder *d, char c, struct buf *out)
             qp_byte(d, c, out);
         return;
     }
-    if (d->held_n == 1 && (c == '\r' || hex_digit(c) >= 0)) {
+    if (d->held_n == 1 && (c == '\r' || str_hex_digit(c) >= 0)) {
         d->held[d->held_n++] = c;
         return;
     }
-    if (d->held_n == 2 && hex_digit(c) >= 0) {
-        buf_append_byte(out, (unsigned char)(hex_digit(d->held[1]) << 4 | hex_digit(c)));
+    if (d->held_n == 2 && str_hex_digit(c) >= 0) {
+        buf_append_byte(out, (unsigned char)(str_hex_digit(d->held[1]) << 4 | str_hex_digit(c)));
         d->held_n = 0;
         return;
     }

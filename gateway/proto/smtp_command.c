@@ -194,14 +194,6 @@ enum smtp_syntax smtp_path_args_parse(const char *arg, size_t len, const char *k
 }
 
 /* RFC 3461: "+" and two upper-case digits; lower case is taken, too. */
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = upper(c);
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 int smtp_xtext_decode(struct buf *out, const char *s, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
@@ -209,9 +201,9 @@ int smtp_xtext_decode(struct buf *out, const char *s, size_t len)
         if (c < '!' || c > '~' || c == '=')
             return -1;
         if (c == '+') {
-            if (len - i < 3 || hex_digit(s[i + 1]) < 0 || hex_digit(s[i + 2]) < 0)
+            if (len - i < 3 || str_hex_digit(s[i + 1]) < 0 || str_hex_digit(s[i + 2]) < 0)
                 return -1;
-            c = (unsigned char)(hex_digit(s[i + 1]) << 4 | hex_digit(s[i + 2]));
+            c = (unsigned char)(str_hex_digit(s[i + 1]) << 4 | str_hex_digit(s[i + 2]));
             i += 2;
         }
         if (buf_append_byte(out, c) != 0)

@@ -6,37 +6,10 @@
 #include "gateway/base/str.h"
 #include "gateway/store/mailbox.h"
 
+/* Base64 with a comma in the place of the slash. */
 static int digit(char c)
 {
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == ',' ? 63 : -1;
-}
-
-static void put_utf8(struct buf *out, uint32_t c)
-{
-    unsigned char u[4];
-    size_t n = 0;
-    if (c < 0x80) {
-        u[n++] = (unsigned char)c;
-    } else if (c < 0x800) {
-        u[n++] = (unsigned char)(0xc0 | c >> 6);
-        u[n++] = (unsigned char)(0x80 | (c & 63));
-    } else if (c < 0x10000) {
-        u[n++] = (unsigned char)(0xe0 | c >> 12);
-        u[n++] = (unsigned char)(0x80 | (c >> 6 & 63));
-        u[n++] = (unsigned char)(0x80 | (c & 63));
-    } else {
-        u[n++] = (unsigned char)(0xf0 | c >> 18);
-        u[n++] = (unsigned char)(0x80 | (c >> 12 & 63));
-        u[n++] = (unsigned char)(0x80 | (c >> 6 & 63));
-        u[n++] = (unsigned char)(0x80 | (c & 63));
-    }
-    buf_append(out, u, n);
+    return c == ',' ? 63 : c == '/' ? -1 : str_base64_digit(c);
 }
 
 /* One UTF-16 unit of a shifted run; *high is the first half of a pair. */
@@ -45,7 +18,7 @@ static int take_unit(struct buf *out, uint32_t unit, uint32_t *high)
     if (unit >= 0xdc00 && unit <= 0xdfff) {
         if (*high == 0)
             return -1;
-        put_utf8(out, 0x10000 + ((*high - 0xd800) << 10) + (unit - 0xdc00));
+        str_put_utf8(out, 0x10000 + ((*high - 0xd800) << 10) + (unit - 0xdc00));
         *high = 0;
         return 0;
     }
@@ -59,7 +32,7 @@ static int take_unit(struct buf *out, uint32_t unit, uint32_t *high)
         return -1;
     if (unit == 0)
         return -1;
-    put_utf8(out, unit);
+    str_put_utf8(out, unit);
     return 0;
 }
 
