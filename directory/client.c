@@ -265,6 +265,26 @@ enum answer entry_by_uuid(struct snapshot *snap, const struct uuid *uuid, const 
     return answer(snap, rc == DB_OK ? 1 : rc == DB_NONE ? 0 : -1, snap->fresh_for_lookup);
 }
 
+enum answer entry_next(struct snapshot *snap, struct uuid *uuid, const struct entry **out)
+{
+    const void *key;
+    size_t len;
+    struct uuid from = *uuid;
+    bool start = uuid_is_zero(uuid);
+    for (size_t i = sizeof from.bytes; !start && i-- > 0 && ++from.bytes[i] == 0;)
+        ;
+    if (!start && uuid_is_zero(&from)) /* it was the greatest there can be */
+        return ANSWER_ABSENT;
+    enum db_result rc = db_seek(snap->directory->db, TABLE_ENTRY, start ? NULL : &from,
+                                start ? 0 : sizeof from, &key, &len);
+    if (rc == DB_NONE)
+        return ANSWER_ABSENT;
+    if (rc == DB_FAIL || len != sizeof *uuid)
+        return ANSWER_UNKNOWN;
+    memcpy(uuid, key, sizeof *uuid);
+    return fetch(snap, uuid, out) == DB_OK ? ANSWER_FOUND : ANSWER_UNKNOWN;
+}
+
 enum answer entry_by_dn(struct snapshot *snap, const char *dn, const struct entry **out)
 {
     const struct entry *found[2];

@@ -137,6 +137,8 @@ enum answer entry_by_dn(struct snapshot *snap, const char *dn, const struct entr
 /* The user that logs in under this name: uid, or an address of the user (case ignored). Two:
  * unknown. */
 enum answer entry_by_login(struct snapshot *snap, const char *login, const struct entry **out);
+/* The entry behind *uuid (zeros: the first of all), whose uuid *uuid gets; absent past the last. */
+enum answer entry_next(struct snapshot *snap, struct uuid *uuid, const struct entry **out);
 const struct uuid *entry_uuid(const struct entry *e);
 const char *entry_dn(const struct entry *e);
 unsigned entry_kinds(const struct entry *e);

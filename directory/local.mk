@@ -22,12 +22,16 @@ directory_libdirectory_client_a_CFLAGS = $(AM_CFLAGS) $(LMDB_CFLAGS)
 noinst_LIBRARIES += directory/libdirectory_secrets.a
 directory_libdirectory_secrets_a_SOURCES = %D%/secrets.c %D%/secrets.h
 
-# What only dirigo-directory has: the writer's side, and what an entry and a server's message mean.
+# What only dirigo-directory has, and the tool that makes a replica of its own: the writer's side,
+# and what an entry and a server's message mean.
 noinst_LIBRARIES += directory/libdirectory_write.a
 directory_libdirectory_write_a_SOURCES = \
 	%D%/cookie.c \
+	%D%/lint.c %D%/lint.h \
 	%D%/profile.c %D%/profile.h \
+	%D%/rdn.c %D%/rdn.h \
 	%D%/replica.c \
+	%D%/scratch.c %D%/scratch.h \
 	%D%/secrets_store.c %D%/secrets_store.h \
 	%D%/starttls.c %D%/starttls.h \
 	%D%/subtree.c \

@@ -283,3 +283,75 @@ bool profile_end(struct profile_entry *p)
     buf_free(&p->common_names);
     return p->draft->kinds != 0;
 }
+
+/* ---- the way back ---- */
+
+static const struct profile_row *find_row(const char *name, size_t len)
+{
+    const char *options = memchr(name, ';', len);
+    if (options != NULL)
+        len = (size_t)(options - name);
+    for (size_t i = 0; i < COUNT(profile_rows); i++)
+        if (str_is(name, len, profile_rows[i].name))
+            return &profile_rows[i];
+    return NULL;
+}
+
+bool profile_same(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+    const struct profile_row *x = find_row(a, a_len), *y = find_row(b, b_len);
+    if (x == NULL || y == NULL || x->take == TAKE_SECRET)
+        return false;
+    return x == y || (x->attr == y->attr && x->attr != ATTR_COUNT);
+}
+
+static bool is_common_name(const struct entry *e, const char *value)
+{
+    const char *cn;
+    for (size_t i = 0; (cn = entry_value(e, ATTR_CN, i)) != NULL; i++)
+        if (strcmp(cn, value) == 0)
+            return true;
+    return false;
+}
+
+void profile_unmap(const struct entry *e,
+                   void (*fn)(void *arg, const char *name, const char *value), void *arg)
+{
+    unsigned kinds = entry_all_kinds(e);
+    bool by_class = entry_count(e, ATTR_ROUTING_ADDRESS) > 0 &&
+                    entry_count(e, ATTR_MAIL) + entry_count(e, ATTR_MAIL_ALTERNATE) > 0 &&
+                    (kinds & (ENTRY_USER | ENTRY_GROUP)) == 0;
+    bool named = (kinds & ENTRY_ALIAS) != 0 && !by_class;
+    const struct {
+        bool holds;
+        const char *name;
+    } classes[] = {
+        {(kinds & ENTRY_USER) != 0, "dirigoUser"},
+        {(kinds & ENTRY_ALIAS) != 0, by_class ? "inetLocalMailRecipient" : "nisMailAlias"},
+        {(kinds & ENTRY_GROUP) != 0, "dirigoGroup"},
+        {(kinds & ENTRY_DOMAIN) != 0, "dirigoDomain"},
+        {(kinds & ENTRY_POLICY) != 0, "dirigoPolicy"},
+        {(kinds & ENTRY_ACCESS) != 0, "dirigoAccess"},
+        {(kinds & ENTRY_CLASS) != 0, "dirigoRestrictionClass"},
+        {(kinds & ENTRY_CONTAINER) != 0, "container"},
+    };
+    for (size_t i = 0; i < COUNT(classes); i++)
+        if (classes[i].holds)
+            fn(arg, "objectClass", classes[i].name);
+    if ((kinds & ENTRY_GLOBAL) != 0)
+        fn(arg, "dirigoGlobalPolicy", "TRUE");
+    for (enum entry_attr attr = 0; attr < ATTR_COUNT; attr++) {
+        const struct profile_row *row = profile_rows;
+        const char *value;
+        while (row < profile_rows + COUNT(profile_rows) && row->attr != attr)
+            row++;
+        if (row == profile_rows + COUNT(profile_rows))
+            continue;
+        for (size_t i = 0; (value = entry_value(e, attr, i)) != NULL; i++) {
+            /* What name_alias made of a common name is made again. */
+            bool again = named && (attr == ATTR_UID || attr == ATTR_MAIL_ALTERNATE);
+            if (!again || !is_common_name(e, value))
+                fn(arg, row->name, value);
+        }
+    }
+}

@@ -38,4 +38,13 @@ void profile_value(struct profile_entry *p, const char *name, size_t name_len, c
 /* Whether the entry means anything: then draft is complete. Frees what the entry held. */
 bool profile_end(struct profile_entry *p);
 
+/* Whether two attributes are one to the profiles; false also where the first one is none. */
+bool profile_same(const char *a, size_t a_len, const char *b, size_t b_len);
+/*
+ * The way back, as far as there is one: calls fn with LDAP attributes and values that make an entry
+ * like e. Stored keys are not among them.
+ */
+void profile_unmap(const struct entry *e,
+                   void (*fn)(void *arg, const char *name, const char *value), void *arg);
+
 #endif

@@ -8,9 +8,11 @@ dirigo_SOURCES = \
 	%D%/explain.c %D%/explain.h %D%/explain_ask.c \
 	%D%/help.c \
 	%D%/json.c \
+	%D%/ldif_file.c %D%/ldif_file.h \
+	%D%/lint.c \
 	%D%/lookup.c \
 	%D%/main.c \
 	%D%/queue.c
 dirigo_CPPFLAGS = $(AM_CPPFLAGS) -DDIRIGO_VERSION='"$(PACKAGE_VERSION)"'
-dirigo_LDADD = $(EVALUATE_LIBS) $(CONF_LIBS) $(IPC_LIBS) $(TLS_LIBS)
+dirigo_LDADD = directory/libdirectory_write.a $(EVALUATE_LIBS) $(CONF_LIBS) $(IPC_LIBS) $(TLS_LIBS)
 dist_man_MANS += %D%/dirigo.1

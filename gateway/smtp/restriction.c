@@ -150,6 +150,16 @@ size_t restriction_list_len(const struct restriction_list *list)
     return list->count;
 }
 
+const char *restriction_list_class(const struct restriction_list *list, size_t *from)
+{
+    while (*from < list->count) {
+        const struct restriction_item *item = &list->items[(*from)++];
+        if (item->def == &restriction_class)
+            return item->arg;
+    }
+    return NULL;
+}
+
 static int list_cmp(const struct restriction_list *a, const struct restriction_list *b)
 {
     if (a->stage != b->stage)

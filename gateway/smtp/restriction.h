@@ -156,6 +156,9 @@ int restriction_check_conf(const struct conf *conf,
 struct restriction_list *restriction_list_ref(struct restriction_list *list);
 void restriction_list_unref(struct restriction_list **list);
 size_t restriction_list_len(const struct restriction_list *list);
+/* The first restriction class that the list names at or behind *from, which moves on; NULL at the
+ * end. */
+const char *restriction_list_class(const struct restriction_list *list, size_t *from);
 
 /* Lists by their text, so that each is compiled once; bounded. */
 struct restriction_cache;

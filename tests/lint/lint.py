@@ -35,7 +35,7 @@ PUBLIC = {
     "gateway/imap": {"session.h"},
     "gateway/pop3": {"session.h"},
     "gateway/ctl": {"command.h"},
-    "directory": {"access.h", "client.h", "protocol.h", "resolve.h", "secrets.h"},
+    "directory": {"access.h", "client.h", "lint.h", "protocol.h", "resolve.h", "scratch.h", "secrets.h"},
     "sasl": {"client.h", "protocol.h"},
 }
 
