@@ -133,7 +133,8 @@ static void check_route(struct run *run, const struct entry *e, const char *addr
 }
 
 /* An address that the entry passes mail on to. */
-static void check_target(struct run *run, const struct entry *e, const char *value)
+static void check_target(struct run *run, const struct entry *e, enum entry_attr attr,
+                         const char *value)
 {
     struct resolution res;
     struct address a;
@@ -143,8 +144,9 @@ static void check_target(struct run *run, const struct entry *e, const char *val
     }
     arena_reset(run->arena);
     resolve_address(run->snap, value, false, run->arena, &res);
-    if (res.answer == ANSWER_ABSENT && !res.disabled && res.local_domain && res.dn == NULL)
-        report(run, true, "dead-address", e, value, "%s does not exist", value);
+    if (res.answer == ANSWER_ABSENT && !res.disabled && res.local_domain &&
+        (res.dn == NULL || attr == ATTR_CATCHALL))
+        report(run, true, "dead-address", e, value, "%s leads to nobody", value);
 }
 
 static void check_targets(struct run *run, const struct entry *e)
@@ -154,7 +156,7 @@ static void check_targets(struct run *run, const struct entry *e)
     const char *value;
     for (size_t k = 0; k < sizeof attrs / sizeof attrs[0]; k++)
         for (size_t i = 0; (value = entry_value(e, attrs[k], i)) != NULL; i++)
-            check_target(run, e, value);
+            check_target(run, e, attrs[k], value);
 }
 
 /* ---- names of entries ---- */

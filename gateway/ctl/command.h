@@ -52,6 +52,7 @@ extern const struct command command_queue;
 extern const struct command command_reload;
 extern const struct command command_status;
 extern const struct command command_stop;
+extern const struct command command_what_if;
 
 /* Every command, ended by NULL. */
 extern const struct command *const commands[];

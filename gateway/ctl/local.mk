@@ -12,7 +12,8 @@ dirigo_SOURCES = \
 	%D%/lint.c \
 	%D%/lookup.c \
 	%D%/main.c \
-	%D%/queue.c
+	%D%/queue.c \
+	%D%/what_if.c
 dirigo_CPPFLAGS = $(AM_CPPFLAGS) -DDIRIGO_VERSION='"$(PACKAGE_VERSION)"'
 dirigo_LDADD = directory/libdirectory_write.a $(EVALUATE_LIBS) $(CONF_LIBS) $(IPC_LIBS) $(TLS_LIBS)
 dist_man_MANS += %D%/dirigo.1

@@ -14,6 +14,12 @@ class ToolTest(StackTest):
     def json(self, *args):
         return harness.json.loads(self.stack.tool(*args, "--json", check=False).stdout)
 
+    def file(self, text):
+        path = f"{self.stack.folder}/{self.id()}.ldif"
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        return path
+
 
 class ExplainTest(ToolTest):
     def explain(self, to, client="192.0.2.1", **options):
@@ -86,6 +92,177 @@ class ExplainTest(ToolTest):
         self.assertFalse(a["accepted"])
         self.assertEqual(a["stage"], "smtpd_sender_restrictions")
         self.stack.slapd.modify(f"dn: {POLICY}\nchangetype: modify\ndelete: dirigoSmtpdSenderRestrictions\n")
+
+
+# Everything that lint looks for, once.
+BAD = f"""dn: {SUFFIX}
+objectClass: domain
+dc: example
+
+dn: {PEOPLE}
+objectClass: organizationalUnit
+ou: people
+
+dn: dirigoDomainName=example.org,{SUFFIX}
+objectClass: dirigoDomain
+dirigoDomainName: example.org
+dirigoCatchAll: gone@example.org
+
+dn: uid=alice,{PEOPLE}
+objectClass: inetOrgPerson
+uid: alice
+mail: alice@example.org
+dirigoQuota: lots
+
+dn: uid=alice2,{PEOPLE}
+objectClass: inetOrgPerson
+uid: alice
+mail: Alice@example.org
+
+dn: uid=carl,{PEOPLE}
+objectClass: inetOrgPerson
+uid: carl
+mail: carl@elsewhere.example
+dirigoPolicyDN: cn=nothing,{SUFFIX}
+
+dn: cn=a,{SUFFIX}
+objectClass: groupOfNames
+objectClass: dirigoGroup
+cn: a
+mail: a@example.org
+member: cn=b,{SUFFIX}
+member: uid=gone,{PEOPLE}
+member: {PEOPLE}
+
+dn: cn=b,{SUFFIX}
+objectClass: groupOfNames
+cn: b
+mail: b@example.org
+objectClass: dirigoGroup
+member: cn=a,{SUFFIX}
+
+dn: cn=p,{SUFFIX}
+objectClass: dirigoPolicy
+cn: p
+dirigoSmtpdRelayRestrictions: permit_mynetworks, reject_unicorns
+
+dn: cn=q,{SUFFIX}
+objectClass: dirigoPolicy
+cn: q
+dirigoSmtpdRelayRestrictions: unicorns
+
+no colon here
+
+dn: uid=alice,{PEOPLE}
+objectClass: inetOrgPerson
+"""
+FOUND = {
+    ("bad-record", None), ("bad-record", f"uid=alice,{PEOPLE}"), ("dead-address", f"dirigoDomainName=example.org,{SUFFIX}"),
+    ("duplicate-address", f"uid=alice,{PEOPLE}"), ("duplicate-address", f"uid=alice2,{PEOPLE}"),
+    ("duplicate-login", f"uid=alice,{PEOPLE}"), ("duplicate-login", f"uid=alice2,{PEOPLE}"),
+    ("bad-quota", f"uid=alice,{PEOPLE}"), ("unowned-domain", f"uid=carl,{PEOPLE}"),
+    ("unreachable", f"uid=carl,{PEOPLE}"), ("dangling-dn", f"uid=carl,{PEOPLE}"), ("loop", f"cn=a,{SUFFIX}"),
+    ("loop", f"cn=b,{SUFFIX}"), ("dangling-dn", f"cn=a,{SUFFIX}"), ("member-without-mail", f"cn=a,{SUFFIX}"),
+    ("bad-restrictions", f"cn=p,{SUFFIX}"), ("bad-restrictions", f"cn=q,{SUFFIX}"),
+    ("unreachable", f"cn=p,{SUFFIX}"), ("unreachable", f"cn=q,{SUFFIX}"),
+}
+
+
+class LintTest(ToolTest):
+    def test_sample(self):
+        done = self.stack.tool("lint", f"{harness.TOP}/conf/sample.ldif")
+        self.assertIn(" 0 errors, 0 warnings", done.stdout)
+
+    def test_every_finding(self):
+        path = self.file(BAD)
+        answer = self.json("lint", path)
+        self.assertEqual({(f["code"], f.get("dn")) for f in answer["findings"]}, FOUND)
+        lines = BAD.split("\n")
+        for f in answer["findings"]:
+            if "value" in f:
+                self.assertTrue(lines[f["line"] - 1].endswith(f["value"]), f)
+        done = self.stack.tool("lint", path, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f": error: cn=p,{SUFFIX}: ", done.stdout)
+
+    def test_live(self):
+        done = self.stack.tool("lint", "--live")
+        self.assertIn(" 0 errors, 0 warnings", done.stdout)
+        self.stack.slapd.modify(f"dn: uid=bob,{PEOPLE}\nchangetype: modify\nadd: dirigoQuota\ndirigoQuota: lots\n")
+        def seen():
+            return [(f["code"], f["dn"]) for f in self.json("lint", "--live")["findings"]]
+        self.assertEqual(harness.wait_for("the finding", seen, 5), [("bad-quota", f"uid=bob,{PEOPLE}")])
+        self.stack.slapd.modify(f"dn: uid=bob,{PEOPLE}\nchangetype: modify\ndelete: dirigoQuota\n")
+
+    def test_many(self):
+        text = "".join(f"dn: uid=u{i},{PEOPLE}\nobjectClass: inetOrgPerson\nuid: u{i}\nmail: u{i}@localhost\n\n"
+                       for i in range(20000))
+        self.assertIn("20000 entries, 0 errors", self.stack.tool("lint", self.file(text)).stdout)
+
+
+CHANGES = f"""dn: uid=bob,{PEOPLE}
+changetype: delete
+
+dn: uid=erin,{PEOPLE}
+changetype: add
+objectClass: inetOrgPerson
+uid: erin
+cn: Erin
+sn: Example
+mail: erin@example.org
+
+dn: uid=alice,{PEOPLE}
+changetype: modify
+add: mailRoutingAddress
+mailRoutingAddress: erin@example.org
+-
+delete: mailLocalAddress
+mailLocalAddress: alice@example.net
+-
+
+dn: uid=carol,{PEOPLE}
+changetype: modrdn
+newrdn: uid=caroline
+deleteoldrdn: 1
+"""
+ASKED = ["bob@example.org", "erin@example.org", "alice@example.org", "alice@example.net", "staff@example.org",
+         "carol@example.org", "dave@example.org"]
+
+
+class WhatIfTest(ToolTest):
+    """What changes on a copy is what changes in the end."""
+
+    def answers(self):
+        return {to: sorted((d["kind"], d["address"]) for d in self.json("lookup", to)["deliveries"]) for to in ASKED}
+
+    def test_changes(self):
+        path = self.file(CHANGES)
+        live = {c["address"]: c for c in self.json("what-if", path, "--to", *ASKED)}
+        self.assertEqual([to for to in ASKED if not live[to]["changed"]], ["dave@example.org"])
+        self.assertIn("found\n  -> mailbox erin@example.org", live["erin@example.org"]["after"])
+        self.assertIn("550", live["bob@example.org"]["after"])
+        # From the whole tree it is the same but for the entries' ids.
+        whole = {c["address"]: c for c in self.json("what-if", "--base", f"{harness.TOP}/conf/sample.ldif", path,
+                                                     "--to", *ASKED)}
+        self.assertEqual({to: c["changed"] for to, c in live.items()}, {to: c["changed"] for to, c in whole.items()})
+        self.stack.slapd.modify(CHANGES)
+        def settled():
+            return not self.json("lookup", "bob@example.org")["deliveries"] and \
+                self.json("lookup", "carol@example.org")["deliveries"][0]["dn"].startswith("uid=caroline")
+        harness.wait_for("the change", settled, 5)
+        for to, deliveries in self.answers().items():
+            for kind, address in deliveries:
+                self.assertIn(f"-> {kind} {address}", live[to]["after"])
+            self.assertEqual(len(deliveries), live[to]["after"].count("->"))
+
+    def test_refused(self):
+        path = self.file(f"dn: uid=nobody,{PEOPLE}\nchangetype: delete\n\ndn: uid=dave,{PEOPLE}\nchangetype: add\n"
+                         f"uid: dave\n\ndn: uid=dave,{PEOPLE}\nchangetype: modify\ndelete: mail\nmail: x@example.org\n")
+        done = self.stack.tool("what-if", path, "--to", "dave@example.org", check=False)
+        self.assertEqual(done.returncode, 1)
+        for text in ("there is no such entry", "there already", "is not there"):
+            self.assertIn(text, done.stderr)
+        self.assertIn("dave@example.org: unchanged", done.stdout)
 
 
 if __name__ == "__main__":
