@@ -10,6 +10,7 @@ dirigo_SOURCES = \
 	%D%/json.c \
 	%D%/ldif_file.c %D%/ldif_file.h \
 	%D%/lint.c \
+	%D%/log_addresses.c %D%/log_addresses.h \
 	%D%/lookup.c \
 	%D%/main.c \
 	%D%/queue.c \

@@ -9,6 +9,7 @@
 #include "gateway/ctl/command.h"
 #include "gateway/ctl/explain.h"
 #include "gateway/ctl/ldif_file.h"
+#include "gateway/ctl/log_addresses.h"
 
 struct asked {
     const struct command_context *ctx;
@@ -168,15 +169,13 @@ static int what_if(struct asked *w, const char *base, char **addresses, size_t n
 static int run(const struct command_context *ctx, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"base", required_argument, NULL, 'b'},
-        {"client", required_argument, NULL, 'c'},
-        {"from", required_argument, NULL, 'f'},
-        {"to", required_argument, NULL, 't'},
-        {NULL, 0, NULL, 0},
+        {"base", required_argument, NULL, 'b'}, {"client", required_argument, NULL, 'c'},
+        {"from", required_argument, NULL, 'f'}, {"log", required_argument, NULL, 'l'},
+        {"to", required_argument, NULL, 't'},   {NULL, 0, NULL, 0},
     };
     struct asked w = {.ctx = ctx, .q = {.from = ""}};
     /* An address of the documentation's: no network trusts it. */
-    const char *base = NULL, *client = "192.0.2.1";
+    const char *base = NULL, *client = "192.0.2.1", *log = NULL;
     char **addresses = mem_zalloc((size_t)argc * sizeof *addresses);
     size_t n = 0;
     int option, rc = COMMAND_USAGE;
@@ -188,6 +187,8 @@ static int run(const struct command_context *ctx, int argc, char **argv)
             client = optarg;
         else if (option == 'f')
             w.q.from = strcmp(optarg, "<>") == 0 ? "" : optarg;
+        else if (option == 'l')
+            log = optarg;
         else if (option == 't' || (option == 1 && w.file != NULL))
             addresses[n++] = optarg;
         else if (option == 1)
@@ -195,9 +196,16 @@ static int run(const struct command_context *ctx, int argc, char **argv)
         else
             goto usage;
     }
-    if (w.file == NULL || n == 0 || netaddr_parse(&w.q.client, client) != 0)
+    if (w.file == NULL || (n == 0) == (log == NULL) || netaddr_parse(&w.q.client, client) != 0)
         goto usage;
-    rc = what_if(&w, base, addresses, n);
+    if (log != NULL) {
+        struct log_addresses list = {0};
+        rc = log_addresses_read(&list, log) != 0 ? COMMAND_FAILED
+                                                 : what_if(&w, base, list.all, list.count);
+        log_addresses_free(&list);
+    } else {
+        rc = what_if(&w, base, addresses, n);
+    }
     free(addresses);
     return rc;
 usage:
@@ -207,7 +215,8 @@ usage:
 
 const struct command command_what_if = {
     .name = "what-if",
-    .args = "file.ldif --to address ... [--from address] [--client address] [--base tree.ldif]",
+    .args = "file.ldif --to address ... | --log file [--from address] [--client address] "
+            "[--base tree.ldif]",
     .help = "show which lookups and verdicts change when LDIF is applied, on a copy",
     .flags = COMMAND_NEEDS_CONF,
     .args_min = 1,

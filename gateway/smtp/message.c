@@ -192,11 +192,31 @@ static void reject(struct session *s, unsigned code, const char *status, const c
     transaction_end(s);
 }
 
+/* The recipients for a log line, as many whole ones as dst takes. */
+static const char *recipients_text(const struct transaction *tx, char *dst, size_t size)
+{
+    const struct recipient *r = STAILQ_FIRST(&tx->recipients);
+    size_t len = 0;
+    if (tx->recipient_count == 1)
+        return r->address;
+    dst[0] = '\0';
+    for (; r != NULL; r = STAILQ_NEXT(r, link)) {
+        size_t n = strlen(r->address);
+        if (len + n + 2 > size)
+            break;
+        if (len > 0)
+            dst[len++] = ',';
+        memcpy(dst + len, r->address, n + 1);
+        len += n;
+    }
+    return dst;
+}
+
 static void committed(enum queue_result result, void *arg)
 {
     struct commit *c = arg;
     struct session *s = c->session;
-    char text[64];
+    char text[64], to[1024];
 
     if (s == NULL) {
         log_info("client left before the answer", LOG_STR("id", c->id), LOG_INT("result", result));
@@ -208,8 +228,10 @@ static void committed(enum queue_result result, void *arg)
     switch (result) {
     case QUEUE_ACCEPTED:
         log_info("message accepted", LOG_STR("id", c->id), LOG_STR("session", s->id),
-                 LOG_STR("from", tx->sender.full), LOG_UINT("nrcpt", tx->recipient_count),
-                 LOG_UINT("targets", tx->target_count), LOG_UINT("size", tx->message->written),
+                 LOG_STR("from", tx->sender.full),
+                 LOG_STR("to", recipients_text(tx, to, sizeof to)),
+                 LOG_UINT("nrcpt", tx->recipient_count), LOG_UINT("targets", tx->target_count),
+                 LOG_UINT("size", tx->message->written),
                  LOG_STR("login", s->login != NULL ? s->login->login : NULL),
                  LOG_INT("ms", clock_now_ms() - tx->begun));
         s->d->accepted++;

@@ -14,8 +14,8 @@ class ToolTest(StackTest):
     def json(self, *args):
         return harness.json.loads(self.stack.tool(*args, "--json", check=False).stdout)
 
-    def file(self, text):
-        path = f"{self.stack.folder}/{self.id()}.ldif"
+    def file(self, text, name="ldif"):
+        path = f"{self.stack.folder}/{self.id()}.{name}"
         with open(path, "w", encoding="utf-8") as f:
             f.write(text)
         return path
@@ -263,6 +263,25 @@ class WhatIfTest(ToolTest):
         for text in ("there is no such entry", "there already", "is not there"):
             self.assertIn(text, done.stderr)
         self.assertIn("dave@example.org: unchanged", done.stdout)
+
+
+class WhatIfLogTest(ToolTest):
+    def test_last_days_log(self):
+        for to in (["alice@example.org", "carol@example.org"], ["Bob@example.org"]):
+            with self.stack.smtp() as s:
+                s.sendmail("sender@example.com", to, "Subject: x\r\n\r\nx\r\n")
+        with self.stack.smtp() as s:
+            s.ehlo("client.example.com")
+            s.mail("sender@example.com")
+            self.assertEqual(s.rcpt("erin@example.org")[0], 550)
+        log = self.file("2001-01-01T00:00:00Z mx dirigo-smtpd[1]: message accepted id=1 to=long.ago@example.org\n"
+                        "dirigo-smtpd[1]: message accepted id=1 to=\"now=here@example.org\"\n" + self.stack.dirigod.log(), "log")
+        asked = {c["address"]: c["changed"] for c in self.json("what-if", self.file(CHANGES), "--log", log)}
+        self.assertEqual({to: asked.get(to) for to in ("alice@example.org", "carol@example.org", "Bob@example.org",
+                                                       "erin@example.org", "now=here@example.org", "long.ago@example.org")},
+                         {"alice@example.org": True, "carol@example.org": True, "Bob@example.org": True,
+                          "erin@example.org": True, "now=here@example.org": False, "long.ago@example.org": None})
+        self.assertEqual(self.stack.tool("what-if", log, check=False).returncode, 64)
 
 
 if __name__ == "__main__":
