@@ -173,7 +173,7 @@ static int process_start(struct service *s)
     p->pool = bindpool_new(&p->env);
     p->serve = serve_new(s, p->replica, p->sync, p->pool);
     replica_on_ended(p->replica, on_ended, p);
-    if (replica_made_anew(p->replica))
+    if (replica_made_anew(p->replica) || secrets_store_made_anew(p->secrets))
         service_renewed(s, "the replica");
     return 0;
 }

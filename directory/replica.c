@@ -99,6 +99,15 @@ static int lock_folder(const char *dir)
     return -1;
 }
 
+static bool has_data(const char *dir)
+{
+    struct stat st;
+    char *path = mem_printf("%s/data.mdb", dir);
+    int rc = stat(path, &st);
+    free(path);
+    return rc == 0;
+}
+
 static void remove_files(const char *dir)
 {
     static const char *const names[] = {"data.mdb", "lock.mdb"};
@@ -111,12 +120,13 @@ static void remove_files(const char *dir)
 }
 
 struct db *replica_db_open(const char *dir, const struct db_options *options, int *lock,
-                           char **error)
+                           bool *made_anew, char **error)
 {
     char boot[64];
     *lock = lock_folder(dir);
     if (*lock >= 0 && !is_whole(*lock))
         remove_files(dir);
+    *made_anew = !has_data(dir);
     this_boot(boot);
     if (*lock < 0 || write_mark(*lock, MARK_OPENING) < 0) {
         *error = mem_printf("%s: cannot be locked and written: %s", dir, strerror(errno));
@@ -128,6 +138,7 @@ struct db *replica_db_open(const char *dir, const struct db_options *options, in
                   LOG_STR("error", *error));
         free(*error);
         remove_files(dir);
+        *made_anew = true;
         db = db_open(dir, options, error);
     }
     if (db != NULL && write_mark(*lock, boot) < 0) {
@@ -173,16 +184,6 @@ static int load_state(struct replica *r)
     return replica_commit(r);
 }
 
-/* Which file holds the data; 0: none. */
-static ino_t data_file(const char *dir)
-{
-    struct stat st;
-    char *path = mem_printf("%s/data.mdb", dir);
-    int rc = stat(path, &st);
-    free(path);
-    return rc == 0 ? st.st_ino : 0;
-}
-
 bool replica_made_anew(const struct replica *r)
 {
     return r->made_anew;
@@ -202,9 +203,7 @@ struct replica *replica_open(const char *dir, uint64_t map_size, char **error)
                                        .tables = replica_tables};
     struct replica *r = mem_zalloc(sizeof *r);
     r->dir = mem_strdup(dir);
-    ino_t before = data_file(dir);
-    r->db = replica_db_open(dir, &options, &r->lock, error);
-    r->made_anew = before != 0 && before != data_file(dir);
+    r->db = replica_db_open(dir, &options, &r->lock, &r->made_anew, error);
     if (r->db == NULL) {
         replica_close(&r);
         return NULL;

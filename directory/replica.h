@@ -149,8 +149,8 @@ struct replica;
  */
 struct replica *replica_open(const char *dir, uint64_t map_size, char **error);
 /*
- * Whether replica_open threw an older file away. Readers that had that one open see nothing new in
- * it, and have to open the replica again.
+ * Whether replica_open began a new file. Readers that have an older one open see nothing new in it,
+ * and have to open the replica again.
  */
 bool replica_made_anew(const struct replica *r);
 /* Whether the last failure says that the file is damaged. Then replica_close marks it, and the next
@@ -210,10 +210,11 @@ void replica_reap_readers(struct replica *r);
 
 /*
  * What replica_open does with the files; the secrets store shares it. *lock is a descriptor that
- * replica_db_close gets, also where opening failed (-1: not even that).
+ * replica_db_close gets, also where opening failed (-1: not even that). *made_anew: the data is a
+ * new file (its inode's number does not tell: it may be that of the file that was removed).
  */
 struct db *replica_db_open(const char *dir, const struct db_options *options, int *lock,
-                           char **error);
+                           bool *made_anew, char **error);
 /* Flushes, marks the folder as clean, closes. */
 void replica_db_close(struct db **db, int lock);
 struct db *replica_db(struct replica *r);

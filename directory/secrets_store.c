@@ -9,6 +9,7 @@
 struct secrets_store {
     struct db *db;
     int lock;
+    bool made_anew;
     bool open; /* a change is open; it is begun when something is written */
 };
 
@@ -20,10 +21,15 @@ struct secrets_store *secrets_store_open(const char *dir, uint64_t map_size, cha
                                        .map_size = map_size,
                                        .tables = secrets_tables};
     struct secrets_store *s = mem_zalloc(sizeof *s);
-    s->db = replica_db_open(dir, &options, &s->lock, error);
+    s->db = replica_db_open(dir, &options, &s->lock, &s->made_anew, error);
     if (s->db == NULL)
         secrets_store_close(&s);
     return s;
+}
+
+bool secrets_store_made_anew(const struct secrets_store *s)
+{
+    return s->made_anew;
 }
 
 void secrets_store_close(struct secrets_store **s)

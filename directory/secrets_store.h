@@ -17,6 +17,8 @@ struct secrets_store;
 
 /* As replica_open, mode 0600 throughout. */
 struct secrets_store *secrets_store_open(const char *dir, uint64_t map_size, char **error);
+/* As replica_made_anew. */
+bool secrets_store_made_anew(const struct secrets_store *s);
 void secrets_store_close(struct secrets_store **s);
 /* A change; 0 or -1 each. It is committed before the replica's, so that keys are never older. */
 int secrets_store_begin(struct secrets_store *s);

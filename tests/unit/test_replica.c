@@ -226,6 +226,7 @@ static void test_restart(void **state)
     replica_close(&fx.replica);
     fx.replica = replica_open(fx.dir, fx.conf.directory_map_size, &error);
     assert_non_null(fx.replica);
+    assert_false(replica_made_anew(fx.replica));
     fixture_reader(&fx);
     assert_int_equal(replica_cookie(fx.replica, &cookie), 0);
     assert_string_equal(buf_str(&cookie), "rid=1");
@@ -242,6 +243,7 @@ static void test_restart(void **state)
     fclose(f);
     fx.replica = replica_open(fx.dir, fx.conf.directory_map_size, &error);
     assert_non_null(fx.replica);
+    assert_true(replica_made_anew(fx.replica));
     fixture_reader(&fx);
     assert_int_equal(replica_cookie(fx.replica, &cookie), 0);
     assert_int_equal(cookie.len, 0);
@@ -256,6 +258,7 @@ static void test_restart(void **state)
     fclose(f);
     fx.replica = replica_open(fx.dir, fx.conf.directory_map_size, &error);
     assert_non_null(fx.replica);
+    assert_true(replica_made_anew(fx.replica));
     fixture_reader(&fx);
     buf_free(&cookie);
 }
