@@ -12,6 +12,7 @@ import json
 import os
 import poplib
 import pwd
+import random
 import shutil
 import signal
 import smtplib
@@ -33,15 +34,19 @@ SCHEMAS = ("core", "cosine", "nis", "inetorgperson", "misc")
 
 
 def free_ports(count):
-    """Ports that nothing listens on now, all different."""
-    held = []
-    for _ in range(count):
-        s = socket.socket()
-        s.bind(("127.0.0.1", 0))
-        held.append(s)
-    ports = [s.getsockname()[1] for s in held]
-    for s in held:
-        s.close()
+    """Ports that nothing uses now, all different. They lie below those that the kernel gives to outgoing
+    connections: one of these must not take a port before (or while) the server that it is meant for restarts."""
+    ports = []
+    while len(ports) < count:
+        port = random.randrange(11000, 32000)
+        try:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                with socket.socket(type=kind) as s:
+                    s.bind(("", port))
+        except OSError:
+            continue
+        if port not in ports:
+            ports.append(port)
     return ports
 
 
