@@ -31,6 +31,9 @@ struct conversation {
     char *user;     /* from the callbacks, before Cyrus tells it */
     char *password; /* wiped */
     bool unavailable;
+    bool scram;
+    bool text;  /* what the mechanism's client sends has no NUL */
+    bool bound; /* the client spoke of a channel binding */
     char *binding_name;
     char *binding_data;
     sasl_channel_binding_t binding;
@@ -348,7 +351,9 @@ static enum conversation_result conversation_result(struct conversation *c, int 
         return CONVERSATION_NO_MECHANISM;
     case SASL_BADPROT:
     case SASL_BADPARAM:
-        return CONVERSATION_MALFORMED;
+        /* Cyrus says so of a binding that is not this connection's, too. From a client that has
+         * named somebody, or vouched for the connection, it is a proof that failed. */
+        return c->user != NULL || c->bound ? CONVERSATION_DENIED : CONVERSATION_MALFORMED;
     case SASL_NOMEM:
     case SASL_TRYAGAIN:
     case SASL_UNAVAIL:
@@ -357,6 +362,18 @@ static enum conversation_result conversation_result(struct conversation *c, int 
         /* Cyrus has many words for no; the client hears one. */
         return c->unavailable ? CONVERSATION_UNAVAILABLE : CONVERSATION_DENIED;
     }
+}
+
+/* Whether Cyrus may see what the client sent. Its plugins take text for a C string, and would go on
+ * with what stands before a NUL. */
+static bool conversation_admits(struct conversation *c, const char *data, size_t len)
+{
+    if (c->text && memchr(data, '\0', len) != NULL)
+        return false;
+    /* The header of SCRAM's first message (RFC 5802 section 7, gs2-cbind-flag). */
+    if (c->scram && c->user == NULL && len > 0)
+        c->bound = data[0] == 'p' || data[0] == 'y';
+    return true;
 }
 
 static enum conversation_result conversation_end_step(struct conversation *c, int rc,
@@ -374,6 +391,10 @@ enum conversation_result conversation_start(struct conversation *c, const char *
 {
     const char *challenge = NULL;
     unsigned challenge_len = 0;
+    c->scram = str_istarts(mechanism, "SCRAM-");
+    c->text = c->scram || str_ieq(mechanism, "LOGIN");
+    if (initial != NULL && !conversation_admits(c, initial, len))
+        return CONVERSATION_MALFORMED;
     int rc =
         sasl_server_start(c->conn, mechanism, initial, (unsigned)len, &challenge, &challenge_len);
     return conversation_end_step(c, rc, challenge, challenge_len, out, out_len);
@@ -384,6 +405,8 @@ enum conversation_result conversation_step(struct conversation *c, const char *d
 {
     const char *challenge = NULL;
     unsigned challenge_len = 0;
+    if (!conversation_admits(c, data, len))
+        return CONVERSATION_MALFORMED;
     int rc = sasl_server_step(c->conn, data, (unsigned)len, &challenge, &challenge_len);
     return conversation_end_step(c, rc, challenge, challenge_len, out, out_len);
 }

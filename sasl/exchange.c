@@ -27,8 +27,6 @@
 /* What a client may send in one step; front ends are bounded below that. */
 #define EXCHANGE_DATA_MAX ((size_t)64 << 10)
 #define LOG_NAME_MAX      256
-/* From a login to its session: longer than the front end waits for dirigo-mailbox. */
-#define EXCHANGE_TICKET_MS 60000
 
 enum exchange_state {
     EXCHANGE_CLIENT, /* the client's answer is awaited */
@@ -145,7 +143,7 @@ static void exchange_put_ticket(const struct exchange *x, struct msg *m)
         return;
     }
     ticket_make(x->process->ticket_key, &x->login.owner, x->session,
-                clock_now_ms() + EXCHANGE_TICKET_MS, ticket);
+                clock_now_ms() + TICKET_LIFETIME_MS, ticket);
     msg_put_bytes(m, ticket, sizeof(ticket));
     explicit_bzero(ticket, sizeof(ticket));
 }

@@ -18,6 +18,8 @@
 
 #define TICKET_KEY_LEN ROLE_KEY_LEN
 #define TICKET_LEN     (8 + HMAC_LEN)
+/* How long a ticket is good: longer than a front end waits for dirigo-mailbox. */
+#define TICKET_LIFETIME_MS 60000
 
 /* A ticket for one owner and one session id, good until that time of clock_now_ms. */
 void ticket_make(const uint8_t key[TICKET_KEY_LEN], const struct uuid *owner, const char *session,

@@ -48,11 +48,6 @@ struct joined {
     void *arg;
 };
 
-unsigned handoff_index(const struct uuid *owner, unsigned count)
-{
-    return count == 0 ? 0 : str_crc32c(0, owner->bytes, sizeof(owner->bytes)) % count;
-}
-
 struct handoff *handoff_new(struct loop *loop, const char *run_path, unsigned count)
 {
     struct handoff *h = mem_zalloc(sizeof(*h));

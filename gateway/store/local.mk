@@ -38,7 +38,7 @@ endif
 
 # The process. It has no TLS: the front ends keep it.
 pkglibexec_PROGRAMS += dirigo-mailbox
-dirigo_mailbox_SOURCES = %D%/mailbox_main.c
+dirigo_mailbox_SOURCES = %D%/mailbox_main.c gateway/session/handoff_index.c
 dirigo_mailbox_LDADD = gateway/imap/libimapsession.a gateway/pop3/libpop3session.a $(STORE_LIBS) \
 	gateway/queue/libqueue_client.a $(PROTO_LIBS) $(SERVICE_LIBS) $(IPC_LIBS) $(EVENT_LIBS)
 dist_man_MANS += %D%/dirigo-mailbox.8

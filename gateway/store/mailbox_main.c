@@ -81,15 +81,16 @@ static bool start_session(struct mailbox_process *p, const char *protocol,
 
 /*
  * A front end is not believed that somebody has logged in: any process that may connect here could
- * say so, and name any owner. Nor may it show a ticket again that it has seen. The socket is closed
- * where the ticket is not good.
+ * say so, and name any owner. Nor may it show a ticket again that was used: an owner has one
+ * process of the kind, and that one remembers. The socket is closed where the ticket is not good.
  */
 static bool ticket_good(struct mailbox_process *p, const struct mail_start *st, const void *ticket,
                         size_t len)
 {
     const uint8_t *key = service_role_key(p->service);
     int64_t now = clock_now_ms();
-    if (key != NULL && ticket_valid(key, &st->owner, st->id, now, ticket, len) &&
+    bool here = handoff_index(&st->owner, service_count(p->service)) == service_index(p->service);
+    if (key != NULL && here && ticket_valid(key, &st->owner, st->id, now, ticket, len) &&
         ticket_used_allows(p->used, ticket, now))
         return true;
     log_error("a session without a good ticket was refused", LOG_STR("id", st->id),

@@ -152,6 +152,7 @@ class Alone:
                      "embedded_directory": "yes", "run_directory": self.run, "log_level": "debug"}
         self.conf.update(conf)
         self.role_key = b""
+        self.index, self.count = 0, 1  # among the processes of its kind
         self.child = self.control = None
 
     def start(self):
@@ -168,7 +169,7 @@ class Alone:
         theirs.close()
         self.control = Channel(ours)
         pairs = b"".join(f"{k}\0{v}\0".encode() for k, v in self.conf.items())
-        self.control.send(CONFIG, Body().u32(0).u32(1).u8(0).str("stderr").bytes(pairs).bytes(self.role_key))
+        self.control.send(CONFIG, Body().u32(self.index).u32(self.count).u8(0).str("stderr").bytes(pairs).bytes(self.role_key))
         if self.ipc:
             with listen(f"{self.run}/{self.ipc}.sock") as s:
                 self.control.send(LISTENER, Body().str("ipc"), fds=[s.fileno()])

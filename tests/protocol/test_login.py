@@ -60,18 +60,29 @@ class Scram:
 class Client:
     """A connection on which every byte is ours; the same words for both protocols."""
 
-    def __init__(self, stack, protocol, tls=True, max_version=None):
+    def __init__(self, stack, protocol, tls=True, max_version=None, cert=None):
+        """cert: the files of a certificate and its key."""
         self.protocol = protocol
         self.sock = socket.create_connection(("127.0.0.1", stack.ports[protocol + ("s" if tls else "")]), 20)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.context = stack.tls()
         if max_version:
             self.context.maximum_version = max_version
-        if tls:
-            self.sock = self.context.wrap_socket(self.sock, server_hostname="localhost")
-        self.file = self.sock.makefile("rb")
-        self.greeting = self.line()
+        if cert:
+            self.context.load_cert_chain(*cert)
         self.count = 0
+        self.file = None
+        if tls:
+            self.secure()
+        else:
+            self.file = self.sock.makefile("rb")
+        self.greeting = self.line()
+
+    def secure(self):
+        if self.file:
+            self.file.close()
+        self.sock = self.context.wrap_socket(self.sock, server_hostname="localhost")
+        self.file = self.sock.makefile("rb")
 
     def __enter__(self):
         return self
@@ -113,9 +124,7 @@ class Client:
         self.send(word + behind)
         reply = self.end()
         if ok(reply):
-            self.file.close()
-            self.sock = self.context.wrap_socket(self.sock, server_hostname="localhost")
-            self.file = self.sock.makefile("rb")
+            self.secure()
         return reply
 
     def password(self, user, password):

@@ -88,8 +88,9 @@ class HandedPop3(poplib.POP3):
 
 
 class MailboxTest(unittest.TestCase):
-    def setUp(self):
+    def setUp(self, index=0, count=1):
         self.alone = Alone("dirigo-mailbox", {}, ipc="mailbox")
+        self.alone.index, self.alone.count = index, count
         self.alone.role_key = KEY
         self.alone.conf["mail_directory"] = f"{self.alone.folder}/mail"
         self.queue = Queue(f"{self.alone.run}/queue.sock")
@@ -177,6 +178,15 @@ class MailboxTest(unittest.TestCase):
             self.assertFalse(taken)
             self.assertEqual(ours.recv(100), b"")
         self.assertTrue(self.hand_over("imap")[1])
+
+    def test_an_owner_has_one_process(self):
+        """Where there are two, a ticket that one has taken opens nothing at the other."""
+        taken = []
+        for index in range(2):
+            self.tearDown()
+            self.setUp(index, 2)
+            taken.append(self.hand_over("imap")[1])
+        self.assertEqual(sorted(taken), [False, True])
 
     def test_select_fetch_store_search(self):
         for n in range(1, 4):

@@ -1,12 +1,16 @@
 #!/usr/bin/python3
-"""SASL with what Python's ssl cannot give: the tls-exporter binding of TLS 1.3 (RFC 9266)."""
+"""SASL on submission, IMAP and POP3 alike: bindings, among them tls-exporter (RFC 9266), which Python's ssl cannot
+give, and what a mechanism must not take."""
 import re
+import ssl
 import subprocess
+import time
 import unittest
 
 import harness
 from harness import PASSWORDS, StackTest
-from test_login import Scram
+from saslclient import SERVICES, WORDS, connect, ok
+from test_login import Scram, b64
 
 
 class Exporter(StackTest):
@@ -48,8 +52,53 @@ class Exporter(StackTest):
 
     def test_tls_exporter(self):
         wrong = bytes([self.binding[0] ^ 1]) + self.binding[1:]
-        self.assertIn(self.login(wrong), ("NO", "BAD"))
+        self.assertEqual(self.login(wrong), "NO")
         self.assertEqual(self.login(self.binding), "OK")
+
+
+class Alike(StackTest):
+    CONF = {"auth_failure_delay": "10ms", "auth_failure_delay_limit": "40ms", "login_failure_limit": "100"}
+
+    def each(self, **more):
+        for service in SERVICES:
+            with self.subTest(service), connect(self.stack, service, **more) as c:
+                yield service, c
+
+    def refused(self, service, reply, how="denied"):
+        self.assertTrue(reply.startswith(WORDS[how][service]), reply)
+
+    def test_a_name_ends_where_it_ends(self):
+        """LOGIN with a NUL in the name is not taken for what stands before it, nor is SCRAM."""
+        for service, c in self.each():
+            self.refused(service, c.sasl("LOGIN", b64("alice\0x"), b64(PASSWORDS["alice"])), "malformed")
+            self.refused(service, c.sasl("LOGIN", b64("alice"), b64(PASSWORDS["alice"] + "\0x")), "malformed")
+            self.refused(service, c.sasl_ir("SCRAM-SHA-256", b64("n,,n=alice\0x,r=abcdef")), "malformed")
+            self.assertTrue(ok(c.sasl("LOGIN", b64("alice"), b64(PASSWORDS["alice"]))))
+
+    def test_a_binding_of_another_connection(self):
+        """Refused as a wrong password is; so is a client that takes a server with bindings for one without."""
+        for service, c in self.each(max_version=ssl.TLSVersion.TLSv1_2):
+            binding = c.sock.get_channel_binding("tls-unique")
+            wrong = bytes([binding[0] ^ 1]) + binding[1:]
+            for more in ({"binding": wrong, "flag": "p=tls-unique"}, {"binding": wrong, "flag": "p=tls-exporter"}):
+                self.refused(service, c.scram("alice", PASSWORDS["alice"], "SCRAM-SHA-256-PLUS", **more)[0])
+            self.refused(service, c.scram("alice", PASSWORDS["alice"], flag="y")[0])
+            self.assertTrue(ok(c.scram("alice", PASSWORDS["alice"], "SCRAM-SHA-256-PLUS", binding=binding,
+                                       flag="p=tls-unique")[0]))
+
+
+class Counted(StackTest):
+    CONF = {"auth_failure_delay": "300ms", "auth_failure_delay_limit": "1200ms", "login_failure_limit": "100"}
+
+    def test_a_wrong_binding_counts(self):
+        with connect(self.stack, "submission", max_version=ssl.TLSVersion.TLSv1_2) as c:
+            took = []
+            for _ in range(3):
+                start = time.monotonic()
+                c.scram("alice", PASSWORDS["alice"], "SCRAM-SHA-256-PLUS", binding=b"x" * 12, flag="p=tls-unique")
+                took.append(time.monotonic() - start)
+            self.assertGreaterEqual(took[1], 0.59)
+            self.assertGreaterEqual(took[2], 1.19)
 
 
 if __name__ == "__main__":
