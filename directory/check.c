@@ -2,14 +2,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "directory/sync_private.h"
+#include "directory/source_private.h"
 #include "gateway/base/mem.h"
 
 /* More checks at one time than this are not asked; the bind's own answer stands. */
 #define CHECKS_MAX 64
 
-struct sync_check {
-    LIST_ENTRY(sync_check) link;
+struct source_check {
+    LIST_ENTRY(source_check) link;
     struct uuid uuid;
     int msgid;
     bool found, other;
@@ -17,11 +17,11 @@ struct sync_check {
     void *arg;
 };
 
-struct sync_check *sync_check_dn(struct sync *s, const struct uuid *uuid, const char *dn,
-                                 void (*fn)(enum answer answer, void *arg), void *arg)
+struct source_check *source_check_dn(struct source *s, const struct uuid *uuid, const char *dn,
+                                     void (*fn)(enum answer answer, void *arg), void *arg)
 {
-    char *attrs[] = {(char *)"entryUUID", NULL};
-    struct sync_check *c;
+    char *attrs[] = {(char *)entry_key_attribute(rootdse_key(&s->dse)), NULL};
+    struct source_check *c;
     size_t n = 0;
     LIST_FOREACH (c, &s->checks, link)
         n++;
@@ -40,13 +40,13 @@ struct sync_check *sync_check_dn(struct sync *s, const struct uuid *uuid, const 
     return c;
 }
 
-void sync_check_cancel(struct sync_check *c)
+void source_check_cancel(struct source_check *c)
 {
     if (c != NULL)
         c->fn = NULL;
 }
 
-static void end(struct sync_check *c, enum answer answer)
+static void end(struct source_check *c, enum answer answer)
 {
     LIST_REMOVE(c, link);
     if (c->fn != NULL)
@@ -55,24 +55,22 @@ static void end(struct sync_check *c, enum answer answer)
 }
 
 /* Whether the entry that the server has under this name is the one that was meant. */
-static void take_entry(struct sync *s, struct sync_check *c, LDAPMessage *msg)
+static void take_entry(struct source *s, struct source_check *c, LDAPMessage *msg)
 {
-    LDAP *ld = ldapconn_ld(s->conn);
-    struct berval **values = ldap_get_values_len(ld, msg, "entryUUID");
+    enum entry_key key = rootdse_key(&s->dse);
+    struct berval **values =
+        ldap_get_values_len(ldapconn_ld(s->conn), msg, entry_key_attribute(key));
     struct uuid uuid;
-    char text[64];
     c->found = true;
-    if (values != NULL && values[0] != NULL && values[0]->bv_len < sizeof text) {
-        memcpy(text, values[0]->bv_val, values[0]->bv_len);
-        text[values[0]->bv_len] = '\0';
-        c->other = uuid_parse(&uuid, text) == 0 && !uuid_eq(&uuid, &c->uuid);
-    }
+    if (values != NULL && values[0] != NULL)
+        c->other = entry_key_parse(key, values[0]->bv_val, values[0]->bv_len, &uuid) == 0 &&
+                   !uuid_eq(&uuid, &c->uuid);
     ldap_value_free_len(values);
 }
 
-bool sync_check_message(struct sync *s, LDAPMessage *msg)
+bool source_check_message(struct source *s, LDAPMessage *msg)
 {
-    struct sync_check *c;
+    struct source_check *c;
     int code = LDAP_OTHER;
     LIST_FOREACH (c, &s->checks, link)
         if (c->msgid == ldap_msgid(msg))
@@ -90,7 +88,7 @@ bool sync_check_message(struct sync *s, LDAPMessage *msg)
     return true;
 }
 
-void sync_check_end_all(struct sync *s)
+void source_check_end_all(struct source *s)
 {
     while (!LIST_EMPTY(&s->checks))
         end(LIST_FIRST(&s->checks), ANSWER_UNKNOWN);

@@ -1,7 +1,7 @@
 /* The way back to the servers that stand first in server_host. */
 #include <stdlib.h>
 
-#include "directory/sync_private.h"
+#include "directory/source_private.h"
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
 
@@ -9,7 +9,7 @@
 #define PAUSE_FACTOR_MAX 64
 
 struct failback {
-    struct sync *sync;
+    struct source *source;
     struct ldapconn *conn; /* on trial, or NULL */
     size_t target;
     int search_id;
@@ -22,12 +22,12 @@ static const struct ldapconn_ops trial_ops;
 static void plan(struct failback *f)
 {
     ldapconn_free(&f->conn);
-    timer_set(f->timer, f->sync->env->conf->directory_return_time * (int64_t)f->factor);
+    timer_set(f->timer, f->source->env->conf->directory_return_time * (int64_t)f->factor);
 }
 
 static void try_target(struct failback *f, size_t i)
 {
-    struct ldap_env *env = f->sync->env;
+    struct ldap_env *env = f->source->env;
     ldapconn_free(&f->conn);
     f->target = i;
     if (i >= env->target_in_use) {
@@ -41,7 +41,7 @@ static void try_target(struct failback *f, size_t i)
 static void on_timer(void *arg)
 {
     struct failback *f = arg;
-    if (f->sync->phase != PHASE_PERSIST || f->sync->env->target_in_use == 0)
+    if (f->source->phase != PHASE_PERSIST || f->source->env->target_in_use == 0)
         ldapconn_free(&f->conn);
     else
         try_target(f, f->conn != NULL ? f->target + 1 : 0);
@@ -52,7 +52,7 @@ static void on_ready(struct ldapconn *c, void *arg)
 {
     struct failback *f = arg;
     char *attrs[] = {(char *)LDAP_NO_ATTRS, NULL};
-    if (ldap_search_ext(ldapconn_ld(c), f->sync->env->conf->search_base, LDAP_SCOPE_BASE,
+    if (ldap_search_ext(ldapconn_ld(c), f->source->env->conf->search_base, LDAP_SCOPE_BASE,
                         "(objectClass=*)", attrs, 0, NULL, NULL, NULL, 0,
                         &f->search_id) != LDAP_SUCCESS)
         try_target(f, f->target + 1);
@@ -61,7 +61,7 @@ static void on_ready(struct ldapconn *c, void *arg)
 static void on_message(struct ldapconn *c, LDAPMessage *msg, void *arg)
 {
     struct failback *f = arg;
-    struct sync *s = f->sync;
+    struct source *s = f->source;
     int code = LDAP_OTHER;
     if (ldap_msgid(msg) != f->search_id || ldap_msgtype(msg) != LDAP_RES_SEARCH_RESULT)
         return;
@@ -72,7 +72,7 @@ static void on_message(struct ldapconn *c, LDAPMessage *msg, void *arg)
         f->conn = NULL;
         timer_stop(f->timer);
         log_notice("an earlier server is back", LOG_STR("server", s->env->targets[f->target].uri));
-        sync_adopt(s, c, f->target);
+        source_adopt(s, c, f->target);
     } else {
         ldapconn_free(&f->conn);
     }
@@ -91,7 +91,7 @@ static const struct ldapconn_ops trial_ops = {
 
 void failback_watch(struct failback *f)
 {
-    if (f->sync->env->target_in_use == 0)
+    if (f->source->env->target_in_use == 0)
         f->factor = 1;
     else if (f->conn == NULL)
         plan(f);
@@ -103,10 +103,10 @@ void failback_failed(struct failback *f)
         f->factor *= 2;
 }
 
-struct failback *failback_new(struct sync *s)
+struct failback *failback_new(struct source *s)
 {
     struct failback *f = mem_zalloc(sizeof *f);
-    f->sync = s;
+    f->source = s;
     f->factor = 1;
     f->timer = timer_new(s->env->loop, on_timer, f);
     return f;

@@ -31,6 +31,7 @@ directory_libdirectory_write_a_SOURCES = \
 	%D%/profile.c %D%/profile.h \
 	%D%/rdn.c %D%/rdn.h \
 	%D%/replica.c \
+	%D%/rootdse.c %D%/rootdse.h \
 	%D%/scratch.c %D%/scratch.h \
 	%D%/secrets_store.c %D%/secrets_store.h \
 	%D%/starttls.c %D%/starttls.h \
@@ -49,7 +50,8 @@ dirigo_directory_SOURCES = \
 	%D%/main.c \
 	%D%/pump.c %D%/pump.h \
 	%D%/serve.c %D%/serve.h \
-	%D%/sync.c %D%/sync.h %D%/sync_apply.c %D%/sync_private.h
+	%D%/source.c %D%/source.h %D%/source_ask.c %D%/source_private.h \
+	%D%/source_sync.c %D%/source_write.c
 dist_man_MANS += %D%/dirigo-directory.8
 dirigo_directory_CFLAGS = $(AM_CFLAGS) $(LDAP_CFLAGS)
 dirigo_directory_LDADD = directory/libdirectory_write.a directory/libdirectory_secrets.a \
@@ -82,6 +84,12 @@ check_PROGRAMS += tests/unit/test_directory_messages
 tests_unit_test_directory_messages_SOURCES = tests/unit/test_directory_messages.c
 tests_unit_test_directory_messages_CFLAGS = $(UNIT_CFLAGS) $(LDAP_CFLAGS)
 tests_unit_test_directory_messages_LDADD = directory/libdirectory_write.a $(DIRECTORY_CLIENT_LIBS) \
+	$(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_rootdse
+tests_unit_test_rootdse_SOURCES = tests/unit/test_rootdse.c
+tests_unit_test_rootdse_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_rootdse_LDADD = directory/libdirectory_write.a $(DIRECTORY_CLIENT_LIBS) \
 	$(BASE_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_secrets

@@ -1,5 +1,5 @@
 /*
- * dirigo-directory: the only LDAP client. It keeps the replica like the directory (sync.h),
+ * dirigo-directory: the only LDAP client. It keeps the replica like the directory (source.h),
  * verifies passwords by bind (bindpool.h), and serves directory.sock (serve.h).
  */
 #include <errno.h>
@@ -10,7 +10,7 @@
 
 #include "directory/bindpool.h"
 #include "directory/serve.h"
-#include "directory/sync.h"
+#include "directory/source.h"
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
 #include "gateway/service/service.h"
@@ -24,7 +24,7 @@ struct process {
     char *password; /* from bind_pw_file; NULL: conf's bind_pw */
     struct replica *replica;
     struct secrets_store *secrets;
-    struct sync *sync;
+    struct source *source;
     struct bindpool *pool;
     struct serve *serve;
 };
@@ -98,7 +98,7 @@ static int process_open(struct service *s)
                                                                                                : -1;
 }
 
-static void on_sync_changed(bool in_sync, void *arg)
+static void on_source_changed(bool in_sync, void *arg)
 {
     struct process *p = arg;
     if (p->serve != NULL)
@@ -168,10 +168,10 @@ static int process_start(struct service *s)
         return -1;
     }
     p->env.workers = worker_pool_new(p->env.loop, LOOKUP_THREADS);
-    p->sync = sync_new(&p->env, p->replica, p->secrets, on_sync_changed, p);
-    sync_on_commit(p->sync, on_commit);
+    p->source = source_new(&p->env, p->replica, p->secrets, on_source_changed, p);
+    source_on_commit(p->source, on_commit);
     p->pool = bindpool_new(&p->env);
-    p->serve = serve_new(s, p->replica, p->sync, p->pool);
+    p->serve = serve_new(s, p->replica, p->source, p->pool);
     replica_on_ended(p->replica, on_ended, p);
     if (replica_made_anew(p->replica) || secrets_store_made_anew(p->secrets))
         service_renewed(s, "the replica");
@@ -185,8 +185,8 @@ static void process_stop(struct service *s)
         return;
     serve_free(&p->serve);
     bindpool_free(&p->pool);
-    if (p->sync != NULL)
-        sync_free(&p->sync);
+    if (p->source != NULL)
+        source_free(&p->source);
     if (p->env.workers != NULL)
         worker_pool_free(&p->env.workers);
     replica_close(&p->replica);

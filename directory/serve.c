@@ -27,13 +27,13 @@ struct verification {
     char *password; /* for the cache */
     uint64_t epoch;
     struct bind_request *request; /* under way, or NULL */
-    struct sync_check *check;     /* the same */
+    struct source_check *check;   /* the same */
 };
 
 struct serve {
     struct service *service;
     struct replica *replica;
-    struct sync *sync;
+    struct source *source;
     struct bindpool *pool;
     struct verified *verified;
     struct ipc_server *server;
@@ -78,7 +78,7 @@ static void on_checked(enum answer answer, void *arg)
     finish(v, stale ? DIRECTORY_BIND_UNAVAILABLE : DIRECTORY_BIND_INVALID,
            stale ? moved : "the server refused the password");
     if (stale)
-        sync_refresh(s->sync, moved);
+        source_refresh(s->source, moved);
 }
 
 /*
@@ -94,11 +94,11 @@ static void on_verified(const struct bind_answer *a, void *arg)
         verified_put(s->verified, &v->uuid, v->password, v->epoch);
     if (a->no_entry) {
         finish(v, DIRECTORY_BIND_UNAVAILABLE, moved);
-        sync_refresh(s->sync, moved);
+        source_refresh(s->source, moved);
         return;
     }
     if (a->result == DIRECTORY_BIND_INVALID)
-        v->check = sync_check_dn(s->sync, &v->uuid, v->dn, on_checked, v);
+        v->check = source_check_dn(s->source, &v->uuid, v->dn, on_checked, v);
     if (v->check == NULL)
         finish(v, a->result, a->text);
 }
@@ -144,7 +144,7 @@ static void on_gone(struct ipc_peer *peer, void *arg)
             continue;
         if (v->request != NULL)
             bindpool_cancel(v->request);
-        sync_check_cancel(v->check);
+        source_check_cancel(v->check);
         drop(v);
     }
 }
@@ -204,13 +204,13 @@ static int serve_status(struct serve *s, struct ipc_peer *peer, struct msg *m)
         return -1;
     log_format(
         &text, "",
-        LOG_FIELDS(LOG_STR("phase", sync_phase(s->sync)), LOG_UINT("in_sync", state->in_sync),
+        LOG_FIELDS(LOG_STR("phase", source_phase(s->source)), LOG_UINT("in_sync", state->in_sync),
                    LOG_STR("server", state->server), LOG_STR("source", state->source),
                    LOG_UINT("entries", state->entries), LOG_UINT("generation", state->generation),
                    LOG_INT("age", state->last_sync == 0 ? -1 : clock_wall() - state->last_sync),
                    LOG_UINT("binds", bindpool_pending(s->pool)),
                    LOG_UINT("remembered", verified_hits(s->verified)),
-                   LOG_STR("last_error", sync_last_error(s->sync))));
+                   LOG_STR("last_error", source_last_error(s->source))));
     struct msg *reply = msg_new(DIRECTORY_MSG_STATUS_RESULT);
     const char *line = buf_str(&text);
     msg_put_str(reply, line + strspn(line, " "));
@@ -277,20 +277,20 @@ static void on_touched(const struct uuid *uuid, void *arg)
     verified_forget(s->verified, uuid);
 }
 
-struct serve *serve_new(struct service *service, struct replica *replica, struct sync *sync,
+struct serve *serve_new(struct service *service, struct replica *replica, struct source *source,
                         struct bindpool *pool)
 {
     static const struct ipc_server_ops ops = {.request = on_request, .gone = on_gone};
     struct serve *s = mem_zalloc(sizeof *s);
     s->service = service;
     s->replica = replica;
-    s->sync = sync;
+    s->source = source;
     s->pool = pool;
     s->directory = directory_on(service_conf(service), replica_db(replica));
     s->arena = arena_new(RESOLVE_ARENA);
     s->verified = verified_new((size_t)service_conf(service)->auth_cache_entries,
                                service_conf(service)->auth_cache_ttl);
-    sync_on_touched(sync, on_touched, s);
+    source_on_touched(source, on_touched, s);
     LIST_INIT(&s->verifications);
     s->server = ipc_server_new(service_loop(service), service_take_ipc_listener(service),
                                DIRECTORY_SERVICE, DIRECTORY_VERSION, &ops, s);
@@ -309,10 +309,10 @@ void serve_free(struct serve **serve)
     arena_free(&s->arena);
     while (!LIST_EMPTY(&s->verifications)) {
         struct verification *v = LIST_FIRST(&s->verifications);
-        sync_check_cancel(v->check);
+        source_check_cancel(v->check);
         drop(v);
     }
-    sync_on_touched(s->sync, NULL, NULL);
+    source_on_touched(s->source, NULL, NULL);
     verified_free(&s->verified);
     free(s);
 }

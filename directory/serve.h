@@ -4,13 +4,13 @@
 
 #include "directory/bindpool.h"
 #include "directory/replica.h"
-#include "directory/sync.h"
+#include "directory/source.h"
 #include "gateway/service/service.h"
 
 struct serve;
 
 /* All outlive it. */
-struct serve *serve_new(struct service *service, struct replica *replica, struct sync *sync,
+struct serve *serve_new(struct service *service, struct replica *replica, struct source *source,
                         struct bindpool *pool);
 void serve_free(struct serve **s);
 /* Tells every front end. */

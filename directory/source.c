@@ -1,9 +1,10 @@
-#include "directory/sync.h"
+#include "directory/source.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "directory/sync_private.h"
+#include "directory/source_private.h"
+#include "directory/syncmsg.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
@@ -17,37 +18,41 @@
 #define SWEEP_SLICE 2048
 /* A replica that ran out of room is not tried at the pace of a server that is away. */
 #define RETRY_DISK 10000
-/* Rounds of the list in which every server is behind the replica, before that is believed. */
-#define BEHIND_TRIES 10
 /* Between two full refreshes that were asked for because an entry is not where it should be. */
 #define FORCED_PAUSE 60000
 
-static const struct ldapconn_ops sync_conn_ops;
+static const struct ldapconn_ops conn_ops;
 
-static const struct target *target(const struct sync *s)
+static const struct target *target(const struct source *s)
 {
     return &s->env->targets[s->env->target_in_use];
 }
 
-const char *sync_phase(const struct sync *s)
+const char *source_phase(const struct source *s)
 {
-    static const char *const names[] = {"waiting", "connecting", "refresh", "sweep", "persist"};
+    static const char *const names[] = {"waiting", "connecting", "asking",
+                                        "refresh", "sweep",      "persist"};
     return names[s->phase];
 }
 
-void sync_on_touched(struct sync *s, void (*fn)(const struct uuid *uuid, void *arg), void *arg)
+const char *source_kind(const struct source *s)
+{
+    return s->method != NULL ? s->method->name : "";
+}
+
+void source_on_touched(struct source *s, void (*fn)(const struct uuid *uuid, void *arg), void *arg)
 {
     s->touched = fn;
     s->touched_arg = arg;
 }
 
-const char *sync_last_error(const struct sync *s)
+const char *source_last_error(const struct source *s)
 {
     return s->error != NULL ? s->error : "";
 }
 
 /* Writes the state alone; a failure is told and left to the next heartbeat. */
-static void write_state(struct sync *s)
+static void write_state(struct source *s)
 {
     replica_state(s->replica)->heartbeat = clock_wall();
     if (replica_begin(s->replica) < 0 || replica_commit(s->replica) < 0)
@@ -58,13 +63,21 @@ static void write_state(struct sync *s)
 
 static void connect_now(void *arg)
 {
-    struct sync *s = arg;
+    struct source *s = arg;
     s->phase = PHASE_CONNECTING;
     s->connected_at = clock_now_ms();
-    s->conn = ldapconn_new(s->env, target(s), LDAPCONN_SERVICE, &sync_conn_ops, s);
+    s->conn = ldapconn_new(s->env, target(s), LDAPCONN_SERVICE, &conn_ops, s);
 }
 
-static void leave_sync(struct sync *s)
+/* Whatever was asked on this connection is of no more interest. */
+static void end_method(struct source *s)
+{
+    if (s->method != NULL && s->method_state != NULL)
+        s->method->end(s);
+    s->method_state = NULL;
+}
+
+static void leave_sync(struct source *s)
 {
     struct replica_state *state = replica_state(s->replica);
     if (state->in_sync == 0)
@@ -78,7 +91,7 @@ static void leave_sync(struct sync *s)
  * The order of the list: after a server that served, its first one; from there one after another.
  * One that was returned to and did not serve leaves the place to those behind it.
  */
-static void next_target(struct sync *s)
+static void next_target(struct source *s)
 {
     size_t *i = &s->env->target_in_use;
     *i = s->was_in_sync && *i != 0 ? 0 : (*i + 1) % s->env->target_count;
@@ -87,7 +100,7 @@ static void next_target(struct sync *s)
     s->returned = false;
 }
 
-static int64_t next_pause(const struct sync *s)
+static int64_t next_pause(const struct source *s)
 {
     int64_t pause = RETRY_FIRST;
     if (s->disk_failed)
@@ -99,7 +112,7 @@ static int64_t next_pause(const struct sync *s)
     return pause < RETRY_MOST ? pause : RETRY_MOST;
 }
 
-void sync_fail(struct sync *s, const char *why)
+void source_fail(struct source *s, const char *why)
 {
     if (s->conn == NULL)
         return;
@@ -108,20 +121,23 @@ void sync_fail(struct sync *s, const char *why)
     bool again = s->error != NULL && strcmp(s->error, text) == 0 && s->failed % 30 != 0;
     free(s->error);
     s->error = text;
-    sync_abort(s);
+    source_tx_abort(s);
     if (!again)
         log_warning("the directory is away", LOG_STR("server", target(s)->uri),
-                    LOG_STR("phase", sync_phase(s)), LOG_STR("reason", text),
+                    LOG_STR("phase", source_phase(s)), LOG_STR("reason", text),
                     LOG_UINT("failures", s->failed + 1));
+    end_method(s);
     ldapconn_free(&s->conn);
     timer_stop(s->probe);
     timer_stop(s->sweep);
     uuid_set_free(&s->seen);
     s->probe_sent = 0;
     s->phase = PHASE_WAITING;
-    sync_check_end_all(s);
-    if (!s->disk_failed && !s->same_target)
+    source_check_end_all(s);
+    if (!s->disk_failed && !s->same_target) {
         next_target(s);
+        s->no_sync = false;
+    }
     s->was_in_sync = false;
     s->failed++;
     if (s->disk_failed && replica_damaged(s->replica)) {
@@ -135,68 +151,41 @@ void sync_fail(struct sync *s, const char *why)
     s->disk_failed = s->same_target = false;
 }
 
-void sync_start_afresh(struct sync *s, const char *why)
+void source_start_afresh(struct source *s, const char *why)
 {
-    sync_abort(s);
-    if (sync_begin(s) == 0 && replica_set_cookie(s->replica, NULL, 0) < 0)
+    source_tx_abort(s);
+    if (source_tx_begin(s) == 0 && replica_set_cookie(s->replica, NULL, 0) < 0)
         s->disk_failed = true;
     if (s->open)
-        sync_commit(s);
+        source_tx_commit(s);
     s->same_target = true;
-    sync_fail(s, why);
+    source_fail(s, why);
 }
 
-void sync_refresh(struct sync *s, const char *why)
+void source_refresh(struct source *s, const char *why)
 {
     int64_t now = clock_now_ms();
     if (s->phase != PHASE_PERSIST || (s->forced_at != 0 && now - s->forced_at < FORCED_PAUSE))
         return;
     s->forced_at = now;
-    sync_start_afresh(s, why);
+    source_start_afresh(s, why);
 }
 
-static int send_search(struct sync *s)
-{
-    struct buf value = {0}, filter = {0};
-    LDAPControl control = {.ldctl_oid = (char *)LDAP_CONTROL_SYNC, .ldctl_iscritical = 1};
-    LDAPControl *controls[] = {&control, NULL};
-    int rc = LDAP_OTHER;
-    s->cookie_sent = replica_cookie(s->replica, &s->cookie) == 0 && s->cookie.len > 0;
-    profile_filter(&filter);
-    if (sync_request_encode(&s->cookie, &value) == 0) {
-        control.ldctl_value.bv_val = (char *)value.data;
-        control.ldctl_value.bv_len = value.len;
-        rc = ldap_search_ext(ldapconn_ld(s->conn), s->env->conf->search_base, LDAP_SCOPE_SUBTREE,
-                             buf_str(&filter), (char **)profile_attributes(), 0, controls, NULL,
-                             NULL, 0, &s->search_id);
-    }
-    buf_clear(&s->cookie); /* from here on: what the refresh ends with */
-    buf_free(&value);
-    buf_free(&filter);
-    return rc;
-}
-
-/* The connection is ready: asks for what differs. */
-static void begin_refresh(struct sync *s)
+void source_begin(struct source *s)
 {
     struct replica_state *state = replica_state(s->replica);
-    s->phase = PHASE_REFRESH;
+    end_method(s);
     s->sweep_needed = s->lost = false;
     uuid_set_free(&s->seen);
     strlcpy(state->server, target(s)->uri, sizeof state->server);
-    strlcpy(state->source, "sync", sizeof state->source);
-    int rc = send_search(s);
-    if (rc != LDAP_SUCCESS) {
-        sync_fail(s, ldap_err2string(rc));
-        return;
-    }
     timer_repeat(s->probe, PROBE_INTERVAL);
+    source_ask(s);
 }
 
 static void on_ready(struct ldapconn *c, void *arg)
 {
     (void)c;
-    begin_refresh(arg);
+    source_begin(arg);
 }
 
 /*
@@ -206,73 +195,84 @@ static void on_ready(struct ldapconn *c, void *arg)
  * out what another server overwrote meanwhile. Providers of one directory understand each other's;
  * one that does not asks for a full refresh.
  */
-void sync_adopt(struct sync *s, struct ldapconn *c, size_t i)
+void source_adopt(struct source *s, struct ldapconn *c, size_t i)
 {
-    if (sync_commit(s) < 0) {
+    if (source_tx_commit(s) < 0) {
         ldapconn_free(&c);
         return;
     }
-    sync_check_end_all(s);
+    source_check_end_all(s);
+    end_method(s);
     ldapconn_free(&s->conn);
     s->env->target_in_use = i;
+    s->no_sync = false;
     s->conn = c;
-    ldapconn_set_ops(c, &sync_conn_ops, s);
+    ldapconn_set_ops(c, &conn_ops, s);
     s->probe_sent = 0;
     s->was_in_sync = false;
     s->returned = true;
     s->connected_at = clock_now_ms();
-    begin_refresh(s);
+    source_begin(s);
 }
 
 static void on_conn_closed(struct ldapconn *c, const char *why, void *arg)
 {
     (void)c;
-    sync_fail(arg, why);
+    source_fail(arg, why);
 }
 
 /* ---- the end of a refresh ---- */
 
 /* Everything that the server has is here: with the cookie, in one transaction, in sync. */
-static void go_persist(struct sync *s)
+static void go_persist(struct source *s)
 {
     struct replica_state *state = replica_state(s->replica);
-    if (s->lost && s->cookie_sent) {
-        sync_start_afresh(s, "entries have changed places; asking again for everything");
+    if (s->lost && s->resumed) {
+        source_start_afresh(s, "entries have changed places; asking again for everything");
         return;
     }
-    if (sync_begin(s) < 0)
+    if (source_tx_begin(s) < 0)
         return;
     if (replica_set_cookie(s->replica, s->cookie.data, s->cookie.len) < 0 ||
         secrets_store_set_complete(s->secrets, true) < 0) {
-        s->disk_failed = true;
-        sync_fail(s, replica_error(s->replica));
+        source_disk_failed(s);
         return;
     }
     int64_t before = state->last_sync;
     state->in_sync = 1;
     state->last_sync = state->heartbeat = clock_wall();
-    if (sync_commit(s) < 0) {
+    if (source_tx_commit(s) < 0) {
         state->in_sync = 0;
         state->last_sync = before;
         return;
     }
     s->phase = PHASE_PERSIST;
     s->failed = s->newer = 0;
-    s->was_in_sync = true;
     s->returned = false;
     uuid_set_free(&s->seen);
-    log_notice("the directory is in sync", LOG_STR("server", target(s)->uri),
-               LOG_UINT("entries", state->entries),
-               LOG_INT("ms", clock_now_ms() - s->connected_at));
-    s->changed(true, s->arg);
+    if (!s->was_in_sync) {
+        s->was_in_sync = true;
+        log_notice("the directory is in sync", LOG_STR("server", target(s)->uri),
+                   LOG_STR("source", s->method->name), LOG_UINT("entries", state->entries),
+                   LOG_INT("ms", clock_now_ms() - s->connected_at));
+        s->changed(true, s->arg);
+    }
     failback_watch(s->failback);
+    if (s->method->current != NULL)
+        s->method->current(s);
+}
+
+void source_still_current(struct source *s)
+{
+    if (s->phase == PHASE_PERSIST)
+        replica_state(s->replica)->last_sync = clock_wall(); /* the heartbeat writes it */
 }
 
 static void sweep_slice(void *arg)
 {
-    struct sync *s = arg;
+    struct source *s = arg;
     enum db_result rc = DB_OK;
-    if (sync_begin(s) < 0)
+    if (source_tx_begin(s) < 0)
         return;
     for (int i = 0; i < SWEEP_SLICE; i++) {
         struct uuid at = s->sweep_at;
@@ -280,15 +280,14 @@ static void sweep_slice(void *arg)
         if (rc != DB_OK)
             break;
         s->sweep_at = at;
-        if (!uuid_set_has(&s->seen, &at) && sync_apply_delete(s, &at) < 0)
+        if (!uuid_set_has(&s->seen, &at) && source_delete(s, &at) < 0)
             return;
     }
     if (rc == DB_NONE) {
         go_persist(s);
     } else if (rc == DB_FAIL) {
-        s->disk_failed = true;
-        sync_fail(s, replica_error(s->replica));
-    } else if (sync_commit(s) == 0) {
+        source_disk_failed(s);
+    } else if (source_tx_commit(s) == 0) {
         timer_set(s->sweep, 0);
     }
 }
@@ -298,24 +297,24 @@ static void sweep_slice(void *arg)
  * often it is a server that was emptied, or that hides its entries from us by mistake; believing it
  * would turn every address into "no such user". So nothing is deleted and nothing is in sync.
  */
-static void doubt(struct sync *s)
+static void doubt(struct source *s)
 {
-    if (s->cookie_sent) {
-        sync_start_afresh(s, "the server shows no entry; asking again for everything");
+    if (s->resumed) {
+        source_start_afresh(s, "the server shows no entry; asking again for everything");
         return;
     }
     log_error("the directory shows no entry under search_base: check its access rules; to begin "
               "with an empty directory, delete the replica",
               LOG_STR("server", target(s)->uri),
               LOG_UINT("entries", replica_state(s->replica)->entries));
-    sync_fail(s, "the server shows no entry");
+    source_fail(s, "the server shows no entry");
 }
 
 /*
  * Whether the refresh showed something that means anything to mail, or nothing of the kind was here
  * before. -1: the replica cannot be read.
  */
-static int shows_mail(struct sync *s)
+static int shows_mail(struct source *s)
 {
     struct uuid at = {{0}};
     enum db_result rc;
@@ -334,18 +333,17 @@ static int shows_mail(struct sync *s)
     return rc == DB_FAIL ? -1 : rc == DB_OK || !any;
 }
 
-void sync_refreshed(struct sync *s)
+void source_refreshed(struct source *s)
 {
     /* Without a cookie the server knows of no deletion: what it did not show is not there. */
-    bool sweep = s->sweep_needed || !s->cookie_sent;
-    if (sync_commit(s) < 0)
+    bool sweep = s->sweep_needed || !s->resumed;
+    if (source_tx_commit(s) < 0)
         return;
     int shows = sweep ? shows_mail(s) : 1;
     if (!sweep) {
         go_persist(s);
     } else if (shows < 0) {
-        s->disk_failed = true;
-        sync_fail(s, replica_error(s->replica));
+        source_disk_failed(s);
     } else if (shows == 0) {
         doubt(s);
     } else {
@@ -357,78 +355,36 @@ void sync_refreshed(struct sync *s)
 
 /* ---- messages ---- */
 
-/*
- * The server has not yet got what another one told us (OpenLDAP refuses then). It will get it;
- * only where every server stays behind is what they have the truth.
- */
-static void server_is_behind(struct sync *s)
-{
-    if (++s->newer > BEHIND_TRIES * s->env->target_count)
-        sync_start_afresh(s, "every server is behind the replica; asking for everything");
-    else
-        sync_fail(s, "the server is behind the replica");
-}
-
-static void search_ended(struct sync *s, LDAPMessage *msg)
-{
-    int code = LDAP_OTHER;
-    int rc = ldap_parse_result(ldapconn_ld(s->conn), msg, &code, NULL, NULL, NULL, NULL, 0);
-    if (rc != LDAP_SUCCESS)
-        code = rc;
-    if (code == LDAP_SYNC_REFRESH_REQUIRED)
-        sync_start_afresh(s, "the server asks for a full refresh");
-    else if (code == LDAP_UNAVAILABLE_CRITICAL_EXTENSION)
-        sync_fail(s, "the server has no content synchronization (RFC 4533); on OpenLDAP load the "
-                     "overlay syncprov");
-    else if (code == LDAP_UNWILLING_TO_PERFORM && s->cookie_sent)
-        server_is_behind(s);
-    else if (code == LDAP_NO_SUCH_OBJECT)
-        sync_fail(s, "search_base does not exist on the server, or may not be read");
-    else
-        sync_fail(s, code == LDAP_SUCCESS ? "the server ended the search" : ldap_err2string(code));
-}
-
 static void on_message(struct ldapconn *c, LDAPMessage *msg, void *arg)
 {
-    struct sync *s = arg;
+    struct source *s = arg;
     (void)c;
     if (s->probe_sent != 0 && ldap_msgid(msg) == s->probe_id) {
         if (ldap_msgtype(msg) == LDAP_RES_SEARCH_RESULT) {
             s->probe_sent = 0;
-            if (s->phase == PHASE_PERSIST)
-                replica_state(s->replica)->last_sync = clock_wall(); /* the heartbeat writes it */
+            if (s->method == &source_method_sync)
+                source_still_current(s);
         }
         return;
     }
-    if (ldap_msgid(msg) != s->search_id) {
-        sync_check_message(s, msg);
+    if (source_check_message(s, msg))
         return;
-    }
-    switch (ldap_msgtype(msg)) {
-    case LDAP_RES_SEARCH_ENTRY:
-        sync_apply_entry(s, msg);
-        break;
-    case LDAP_RES_INTERMEDIATE:
-        sync_apply_info(s, msg);
-        break;
-    case LDAP_RES_SEARCH_RESULT:
-        search_ended(s, msg);
-        break;
-    default: /* a referral to another server's part of the tree */
-        break;
-    }
+    if (s->phase == PHASE_ASKING)
+        source_ask_message(s, msg);
+    else
+        s->method->message(s, msg);
 }
 
 static void on_batch(struct ldapconn *c, void *arg)
 {
-    struct sync *s = arg;
+    struct source *s = arg;
     (void)c;
     if (s->phase == PHASE_PERSIST && s->open)
         replica_state(s->replica)->last_sync = clock_wall();
-    sync_commit(s);
+    source_tx_commit(s);
 }
 
-static const struct ldapconn_ops sync_conn_ops = {
+static const struct ldapconn_ops conn_ops = {
     .ready = on_ready, .message = on_message, .batch = on_batch, .closed = on_conn_closed};
 
 /* ---- timers ---- */
@@ -436,38 +392,39 @@ static const struct ldapconn_ops sync_conn_ops = {
 /* Reads the root DSE on the same connection: an answer proves that the server still serves it. */
 static void on_probe(void *arg)
 {
-    struct sync *s = arg;
+    struct source *s = arg;
     char *attrs[] = {(char *)LDAP_NO_ATTRS, NULL};
     int64_t now = clock_now_ms();
     if (s->probe_sent != 0) {
         if (now - s->probe_sent >= s->env->conf->timeout)
-            sync_fail(s, "the server does not answer");
+            source_fail(s, "the server does not answer");
         return;
     }
     int rc = ldap_search_ext(ldapconn_ld(s->conn), "", LDAP_SCOPE_BASE, "(objectClass=*)", attrs, 0,
                              NULL, NULL, NULL, 0, &s->probe_id);
     if (rc != LDAP_SUCCESS)
-        sync_fail(s, ldap_err2string(rc));
+        source_fail(s, ldap_err2string(rc));
     else
         s->probe_sent = now;
 }
 
 static void on_heartbeat(void *arg)
 {
-    struct sync *s = arg;
+    struct source *s = arg;
     replica_reap_readers(s->replica);
     write_state(s);
 }
 
-void sync_on_commit(struct sync *s, void (*fn)(void *arg))
+void source_on_commit(struct source *s, void (*fn)(void *arg))
 {
     s->committed = fn;
 }
 
-struct sync *sync_new(struct ldap_env *env, struct replica *replica, struct secrets_store *secrets,
-                      void (*changed)(bool in_sync, void *arg), void *arg)
+struct source *source_new(struct ldap_env *env, struct replica *replica,
+                          struct secrets_store *secrets, void (*changed)(bool in_sync, void *arg),
+                          void *arg)
 {
-    struct sync *s = mem_zalloc(sizeof *s);
+    struct source *s = mem_zalloc(sizeof *s);
     s->env = env;
     s->replica = replica;
     s->secrets = secrets;
@@ -484,15 +441,16 @@ struct sync *sync_new(struct ldap_env *env, struct replica *replica, struct secr
     return s;
 }
 
-void sync_free(struct sync **sync)
+void source_free(struct source **sync)
 {
-    struct sync *s = *sync;
+    struct source *s = *sync;
     if (s == NULL)
         return;
     *sync = NULL;
     failback_free(&s->failback);
-    sync_check_end_all(s);
-    sync_abort(s);
+    source_check_end_all(s);
+    source_tx_abort(s);
+    end_method(s);
     ldapconn_free(&s->conn);
     replica_state(s->replica)->in_sync = 0;
     write_state(s);

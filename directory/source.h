@@ -1,0 +1,59 @@
+/*
+ * A source: keeps replica and secrets like one directory. One instance is one directory, with its
+ * servers, its connection and its place in their history; it shares nothing with another one.
+ *
+ * How it learns of changes depends on what the server in use can do (source_kind):
+ *   sync  RFC 4533, refreshAndPersist: the server tells of each change as it is made
+ *   poll  the source asks from time to time: by uSNChanged where the server is an Active Directory,
+ *         by modifyTimestamp elsewhere; a reconciling scan finds what went without a word
+ * The root DSE decides, or directory_source.
+ *
+ * The life of a connection: connecting; asking (what can the server do); refresh (what differs is
+ * shown); sweep (what was not shown is deleted); persist (in sync). What one turn of the loop
+ * brings is one transaction, and the place in the server's history (the cookie) is stored with the
+ * data that it covers. Failures lead to the next server of the list, with growing pauses once all
+ * have failed. Meanwhile the replica is not in sync, and changed() tells.
+ */
+#ifndef DIRIGO_DIRECTORY_SOURCE_H
+#define DIRIGO_DIRECTORY_SOURCE_H
+
+#include "directory/ldapconn.h"
+#include "directory/replica.h"
+#include "directory/secrets_store.h"
+
+struct source;
+
+/* All outlive the source. changed(in_sync) is called at each change of state, never from
+ * source_new. */
+struct source *source_new(struct ldap_env *env, struct replica *replica,
+                          struct secrets_store *secrets, void (*changed)(bool in_sync, void *arg),
+                          void *arg);
+/* fn(arg of source_new) is called after each transaction that changed the replica. */
+void source_on_commit(struct source *s, void (*fn)(void *arg));
+/* Writes into the replica that it is not in sync any more. */
+void source_free(struct source **s);
+/* fn gets each entry of which the server tells that it changed or is gone, before it is written. */
+void source_on_touched(struct source *s, void (*fn)(const struct uuid *uuid, void *arg), void *arg);
+/* "waiting", "connecting", "asking", "refresh", "sweep", "persist". */
+const char *source_phase(const struct source *s);
+/* "sync" or "poll", of the connection in use; "" before any server has told. */
+const char *source_kind(const struct source *s);
+/* Why the last connection ended; "" where none has. */
+const char *source_last_error(const struct source *s);
+/*
+ * Asks the server for everything again, because an entry is not where the replica has it. At most
+ * once a minute, and only while in sync.
+ */
+void source_refresh(struct source *s, const char *why);
+
+/*
+ * Whether the server has the entry uuid under the name dn: found, absent (gone, or somebody else
+ * has the name), or unknown. NULL, and fn is not called, where it cannot be asked now.
+ */
+struct source_check;
+struct source_check *source_check_dn(struct source *s, const struct uuid *uuid, const char *dn,
+                                     void (*fn)(enum answer answer, void *arg), void *arg);
+/* fn will not be called any more. NULL is allowed. */
+void source_check_cancel(struct source_check *c);
+
+#endif
