@@ -2,13 +2,16 @@
 """Measures a whole system on loopback: throughput, and the server's CPU time per operation.
 
     tests/bench/run.py BUILD [NAME ...]      BUILD: an optimised build, without sanitizers, after "make bench"
+    tests/bench/run.py --peers BUILD         the same beside Postfix and Dovecot, round by round in turn
 
 Each figure is the median of --rounds runs. Server CPU is user + system time of dirigod and all of its
-children, from /proc; slapd's is told apart. Never part of the test suite.
+children, those that ended included, from /proc; slapd's is told apart. Never part of the test suite.
 """
 import argparse
+import imaplib
 import os
 import re
+import ssl
 import statistics
 import subprocess
 import sys
@@ -23,9 +26,11 @@ parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--messages", type=int, default=4000)
 parser.add_argument("--connections", type=int, default=20)
 parser.add_argument("--idle", type=int, default=1000)
+parser.add_argument("--peers", action="store_true")
 args = parser.parse_intermixed_args()
 os.environ["DIRIGO_BUILD"] = os.path.abspath(args.build)
-from harness import SUFFIX, Stack, wait_for  # noqa: E402 - reads DIRIGO_BUILD
+import peers  # noqa: E402 - reads DIRIGO_BUILD
+from harness import SUFFIX, Stack, wait_for  # noqa: E402
 
 LOAD = os.path.join(args.build, "tests/bench/load")
 TICK = os.sysconf("SC_CLK_TCK")
@@ -62,7 +67,7 @@ def cpu(pids):
             continue
         name = text[text.index("(") + 1:text.rindex(")")]
         fields = text[text.rindex(")") + 2:].split()
-        total[name] = total.get(name, 0) + (int(fields[11]) + int(fields[12])) / TICK
+        total[name] = total.get(name, 0) + sum(map(int, fields[11:15])) / TICK
     return total
 
 
@@ -74,53 +79,109 @@ def pss(pids):
     return total
 
 
-class Bench:
+class Dirigo:
+    """The system under test, in the shape of peers.Peers."""
+    name = "Dirigo"
+
     def __init__(self):
         self.stack = Stack({"service_processes": "1", "queue_journal_size": "128M", "disable_plaintext_auth": "no",
                             "log_level": "notice", "auth_failure_delay": "0", "search_base": SUFFIX}, sample=False)
-        self.stack.slapd.slapadd("".join(people(args.users)))
+        self.slapd, self.ports = self.stack.slapd, self.stack.ports
+
+    def start(self):
+        self.slapd.slapadd("".join(people(args.users)))
         self.stack.start()
 
+    def pids(self):
+        return [self.stack.dirigod.pid]
+
+    def idle(self):
+        """What got its 250 is in the mailbox."""
+        return True
+
+    def stop(self):
+        for problem in self.stack.stop():
+            print(problem, file=sys.stderr)
+
+
+class Figures:
+    """What some runs of one load gave for one system."""
+
+    def __init__(self, system):
+        self.system, self.parts, self.failed = system, {}, None
+        self.rates, self.costs, self.latencies, self.ldap = [], [], [], []
+
+    def run(self, load):
+        system = self.system
+        pids = [p for root in system.pids() for p in descendants(root)]
+        slapd = [system.slapd.process.pid]
+        before, ldap_before = cpu(pids), cpu(slapd)
+        out = subprocess.run([LOAD, load[0], str(system.ports[load[1]]), *map(str, load[2:])], capture_output=True,
+                             text=True, timeout=300)
+        wait_for("delivery", system.idle, 120)
+        pids = [p for root in system.pids() for p in descendants(root)]
+        after, ldap_after = cpu(pids), cpu(slapd)
+        figures = dict(f.split("=") for f in out.stdout.split())
+        if figures.get("failed") != "0":
+            self.failed = f"{out.stdout} {out.stderr}"
+            return
+        done = int(figures["done"])
+        used = {k: (v - before.get(k, 0)) / done * 1e6 for k, v in after.items()}
+        for k, v in used.items():
+            self.parts.setdefault(k, []).append(v)
+        self.rates.append(float(figures["per_second"]))
+        self.costs.append(sum(used.values()))
+        self.latencies.append(float(figures["p50_us"]))
+        self.ldap.append((sum(ldap_after.values()) - sum(ldap_before.values())) / done * 1e6)
+
+    def show(self, name):
+        if self.failed:
+            print(f"{name}, {self.system.name}: FAILED {self.failed}", flush=True)
+            return
+        median = statistics.median
+        detail = " ".join(f"{k}={median(v):.0f}" for k, v in sorted(self.parts.items()) if median(v) >= 1)
+        print(f"{name:24} {self.system.name:20} {median(self.rates):7.0f}/s  {median(self.costs):6.0f} us CPU each  "
+              f"slapd {median(self.ldap):5.0f} us  p50 {median(self.latencies):6.0f} us  ({detail})", flush=True)
+
+
+class Bench:
+    def __init__(self):
+        self.dirigo = Dirigo()
+        self.stack = self.dirigo.stack
+        self.systems = [self.dirigo]
+        if args.peers:
+            self.systems.append(peers.Peers(self.dirigo.slapd, SUFFIX))
+
+    def start(self):
+        for system in self.systems:
+            system.start()
+
+    def stop(self):
+        for system in reversed(self.systems):
+            system.stop()
+
     def measure(self, name, *load):
-        """Runs the load `rounds` times; prints medians of rate and of server CPU per operation."""
-        rates, costs, ldap, parts, latencies = [], [], [], {}, []
+        """Runs the load `rounds` times on each system in turn; prints medians of rate and of server CPU."""
+        figures = [Figures(system) for system in self.systems]
         for _ in range(args.rounds):
-            pids = descendants(self.stack.dirigod.pid)
-            slapd = [self.stack.slapd.process.pid]
-            before, ldap_before = cpu(pids), cpu(slapd)
-            out = subprocess.run([LOAD, *map(str, load)], capture_output=True, text=True, timeout=300)
-            after, ldap_after = cpu(pids), cpu(slapd)
-            figures = dict(f.split("=") for f in out.stdout.split())
-            if figures.get("failed") != "0":
-                print(f"{name}: FAILED {out.stdout} {out.stderr}")
-                return
-            done = int(figures["done"])
-            used = {k: (v - before.get(k, 0)) / done * 1e6 for k, v in after.items()}
-            for k, v in used.items():
-                parts.setdefault(k, []).append(v)
-            rates.append(float(figures["per_second"]))
-            costs.append(sum(used.values()))
-            latencies.append(float(figures["p50_us"]))
-            ldap.append((sum(ldap_after.values()) - sum(ldap_before.values())) / done * 1e6)
-        detail = " ".join(f"{k}={statistics.median(v):.0f}" for k, v in sorted(parts.items())
-                          if statistics.median(v) >= 1)
-        print(f"{name:28} {statistics.median(rates):9.0f}/s  {statistics.median(costs):7.0f} us CPU each  "
-              f"slapd {statistics.median(ldap):5.0f} us  p50 {statistics.median(latencies):6.0f} us  ({detail})",
-              flush=True)
+            for f in figures:
+                f.run(load)
+        for f in figures:
+            f.show(name)
 
     def smtp(self):
-        self.measure("SMTP to mailbox, 4 KiB", "smtp", self.stack.ports["smtp"], args.connections, args.messages,
+        self.measure("SMTP to mailbox, 4 KiB", "smtp", "smtp", args.connections, args.messages,
                      4096, "example.org", args.users)
 
     def rcpt(self):
-        self.measure("RCPT check", "rcpt", self.stack.ports["smtp"], args.connections, 40000, "example.org",
+        self.measure("RCPT check", "rcpt", "smtp", args.connections, 40000, "example.org",
                      args.users)
 
     def login(self):
-        self.measure("IMAP login (PLAIN, bind)", "login", self.stack.ports["imap"], 4, 1000, "secret0", args.users)
+        self.measure("IMAP login (PLAIN, bind)", "login", "imap", 4, 1000, "secret0", args.users)
 
     def session(self):
-        self.measure("IMAP session, 20 commands", "session", self.stack.ports["imap"], 4, 1000, "secret0",
+        self.measure("IMAP session, 20 commands", "session", "imap", 4, 1000, "secret0",
                      args.users)
 
     def change(self):
@@ -158,31 +219,41 @@ class Bench:
     def idle(self, kind, tls):
         """KiB per connection that logged in, selected INBOX and waits in IDLE. One kind for each start: the
         heaps of a process that held many sessions before would hide what the next ones take."""
-        pids = descendants(self.stack.dirigod.pid)
-        for i in range(args.idle):  # mailboxes are made by their first login, not while we measure
-            self.idle_connection(i, False).sock.close()
-        warm = [self.idle_connection(i, tls) for i in range(20)]
-        time.sleep(8)  # an index that nobody used for some seconds is closed
-        before = pss(pids)
-        held = [self.idle_connection(i, tls) for i in range(args.idle)]
-        time.sleep(8)
-        print(f"idle IMAP connection, {kind:6} {(pss(pids) - before) / args.idle:6.1f} KiB")
-        for c in warm + held:
-            c.sock.close()
+        for system in self.systems:
+            for i in range(args.idle):  # mailboxes are made by their first login, not while we measure
+                idle_connection(system, i, False).sock.close()
+            warm = [idle_connection(system, i, tls) for i in range(20)]
+            time.sleep(8)  # an index that nobody used for some seconds is closed
+            before = memory(system)
+            held = [idle_connection(system, i, tls) for i in range(args.idle)]
+            time.sleep(8)
+            print(f"idle IMAP connection, {kind:6} {system.name:20} {(memory(system) - before) / args.idle:6.1f} KiB",
+                  flush=True)
+            for c in warm + held:
+                c.sock.close()
 
-    def idle_connection(self, i, tls):
-        c = self.stack.imap(tls=tls)
-        c.login(f"user{i % args.users}", "secret0")
-        c.select("INBOX")
-        c.send(b"i IDLE\r\n")
-        assert c.readline().startswith(b"+")
-        return c
+
+def memory(system):
+    return pss(p for root in system.pids() for p in descendants(root))
+
+
+def idle_connection(system, i, tls):
+    if tls:
+        c = imaplib.IMAP4_SSL("127.0.0.1", system.ports["imaps"], timeout=20,
+                              ssl_context=ssl._create_unverified_context())
+    else:
+        c = imaplib.IMAP4("127.0.0.1", system.ports["imap"], timeout=20)
+    c.login(f"user{i % args.users}", "secret0")
+    c.select("INBOX")
+    c.send(b"i IDLE\r\n")
+    assert c.readline().startswith(b"+")
+    return c
 
 
 bench = Bench()
 try:
+    bench.start()
     for name in args.names or ("smtp", "rcpt", "login", "session", "change", "idle_plain"):
         getattr(bench, name)()
 finally:
-    for problem in bench.stack.stop():
-        print(problem, file=sys.stderr)
+    bench.stop()
