@@ -90,9 +90,10 @@ static void trace(const struct directory *d, const struct index_key *key, const 
     static const struct {
         enum index_kind kind;
         const char *name;
-    } kinds[] = {{INDEX_ADDRESS, "address"}, {INDEX_NAME, "name"},
-                 {INDEX_DN, "DN"},           {INDEX_DOMAIN, "domain"},
-                 {INDEX_MEMBER, "member"},   {INDEX_GLOBAL, "global policy"}};
+    } kinds[] = {
+        {INDEX_ADDRESS, "address"},     {INDEX_NAME, "name"},     {INDEX_DN, "DN"},
+        {INDEX_DOMAIN, "domain"},       {INDEX_MEMBER, "member"}, {INDEX_MEMBER_ADDRESS, "member"},
+        {INDEX_GLOBAL, "global policy"}};
     char by[DB_KEY_MAX + 32];
     if (d->trace == NULL)
         return;

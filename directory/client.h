@@ -121,10 +121,12 @@ enum entry_attr {
     ATTR_LANGUAGE,
     ATTR_END_OF_DATA_RESTRICTIONS,
     ATTR_ETRN_RESTRICTIONS,
-    ATTR_ACCESS_TABLE,  /* the names of the tables that an access entry is in */
-    ATTR_ACCESS_KEY,    /* addresses, domains, networks */
-    ATTR_ACCESS_ACTION, /* what it says of them */
-    ATTR_RESTRICTIONS,  /* what a restriction class stands for */
+    ATTR_ACCESS_TABLE,    /* the names of the tables that an access entry is in */
+    ATTR_ACCESS_KEY,      /* addresses, domains, networks */
+    ATTR_ACCESS_ACTION,   /* what it says of them */
+    ATTR_RESTRICTIONS,    /* what a restriction class stands for */
+    ATTR_SEND_AS,         /* DNs of those who may send as this entry */
+    ATTR_SEND_AS_ADDRESS, /* the same by address */
     ATTR_COUNT
 };
 

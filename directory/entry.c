@@ -112,6 +112,8 @@ const char *entry_attr_name(enum entry_attr attr)
         [ATTR_RECIPIENT_RESTRICTIONS] = "smtpdRecipientRestrictions",
         [ATTR_DATA_RESTRICTIONS] = "smtpdDataRestrictions",
         [ATTR_LANGUAGE] = "preferredLanguage",
+        [ATTR_SEND_AS] = "sendAs",
+        [ATTR_SEND_AS_ADDRESS] = "delegate",
     };
     return names[attr] != NULL ? names[attr] : "attribute";
 }
@@ -318,7 +320,8 @@ struct key_sink {
     void *arg;
 };
 
-static void emit_addresses(const struct entry *e, enum entry_attr attr, const struct key_sink *sink)
+static void emit_addresses(const struct entry *e, enum index_kind kind, enum entry_attr attr,
+                           const struct key_sink *sink)
 {
     const char *value;
     for (size_t i = 0; (value = entry_value(e, attr, i)) != NULL; i++) {
@@ -327,7 +330,7 @@ static void emit_addresses(const struct entry *e, enum entry_attr attr, const st
         char fold[ADDRESS_STRLEN];
         if (address_parse(&address, value) < 0 || address.domain[0] == '\0')
             continue;
-        index_key(&key, INDEX_ADDRESS, fold, address_fold(&address, fold));
+        index_key(&key, kind, fold, address_fold(&address, fold));
         sink->fn(&key, sink->arg);
     }
 }
@@ -387,6 +390,7 @@ static void emit_members(const struct entry *e, const struct key_sink *sink)
         if (index_key_dn(&key, INDEX_MEMBER, value) == 0)
             sink->fn(&key, sink->arg);
     }
+    emit_addresses(e, INDEX_MEMBER_ADDRESS, ATTR_MEMBER_ADDRESS, sink);
 }
 
 void entry_index_keys(const struct entry *e, void (*fn)(const struct index_key *key, void *arg),
@@ -398,8 +402,8 @@ void entry_index_keys(const struct entry *e, void (*fn)(const struct index_key *
     if (index_key_dn(&key, INDEX_DN, entry_dn(e)) == 0)
         fn(&key, arg);
     if ((kinds & (ENTRY_USER | ENTRY_ALIAS | ENTRY_GROUP)) != 0) {
-        emit_addresses(e, ATTR_MAIL, &sink);
-        emit_addresses(e, ATTR_MAIL_ALTERNATE, &sink);
+        emit_addresses(e, INDEX_ADDRESS, ATTR_MAIL, &sink);
+        emit_addresses(e, INDEX_ADDRESS, ATTR_MAIL_ALTERNATE, &sink);
         emit_names(e, &sink);
     }
     if ((kinds & ENTRY_GROUP) != 0)

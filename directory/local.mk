@@ -11,11 +11,12 @@ directory_libdirectory_client_a_SOURCES = \
 	%D%/dn.c %D%/dn.h \
 	%D%/entry.c \
 	%D%/locate.c %D%/locate.h \
-	%D%/owner.c \
+	%D%/member.c %D%/member.h \
 	%D%/policy.c \
 	%D%/protocol.h \
 	%D%/replica.h \
-	%D%/resolve.c %D%/resolve.h
+	%D%/resolve.c %D%/resolve.h \
+	%D%/send_as.c %D%/send_as.h
 directory_libdirectory_client_a_CFLAGS = $(AM_CFLAGS) $(LMDB_CFLAGS)
 
 # The secrets store's reader, for dirigo-auth.
@@ -71,6 +72,13 @@ tests_unit_test_access_SOURCES = tests/unit/test_access.c tests/unit/directory_f
 	tests/unit/directory_fixture.h
 tests_unit_test_access_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_access_LDADD = directory/libdirectory_write.a $(DIRECTORY_CLIENT_LIBS) \
+	$(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_send_as
+tests_unit_test_send_as_SOURCES = tests/unit/test_send_as.c tests/unit/directory_fixture.c \
+	tests/unit/directory_fixture.h
+tests_unit_test_send_as_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_send_as_LDADD = directory/libdirectory_write.a $(DIRECTORY_CLIENT_LIBS) \
 	$(BASE_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_resolve

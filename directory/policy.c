@@ -1,11 +1,9 @@
 #include <string.h>
 
 #include "directory/locate.h"
+#include "directory/member.h"
 #include "directory/replica.h"
 #include "directory/resolve.h"
-
-/* Groups of one user that are looked at, nested ones included. */
-#define GROUPS_MAX 256
 
 struct search {
     struct snapshot *snap;
@@ -40,29 +38,6 @@ static enum answer policy_of(struct search *s, const struct entry *e)
     return use_policy(s, policy);
 }
 
-static bool listed(const struct uuid *list, size_t n, const struct uuid *u)
-{
-    for (size_t i = 0; i < n; i++)
-        if (uuid_eq(&list[i], u))
-            return true;
-    return false;
-}
-
-/* The groups that hold e, appended to those in list and not doubled; -1 where they cannot be read.
- */
-static int groups_of(struct search *s, const struct entry *e, struct uuid *list, size_t *n)
-{
-    struct uuid found[GROUPS_MAX];
-    struct index_key key;
-    if (index_key_dn(&key, INDEX_MEMBER, entry_dn(e)) < 0)
-        return 0;
-    int count = snapshot_list(s->snap, &key, found, GROUPS_MAX);
-    for (int i = 0; i < count && *n < GROUPS_MAX; i++)
-        if (!listed(list, *n, &found[i]))
-            list[(*n)++] = found[i];
-    return count < 0 ? -1 : 0;
-}
-
 /* Of the groups [from, to) the one whose DN sorts first decides, so that the choice is always one.
  */
 static enum answer policy_of_level(struct search *s, const struct uuid *list, size_t from,
@@ -82,19 +57,19 @@ static enum answer policy_of_level(struct search *s, const struct uuid *list, si
 /* Groups that hold the entry, then groups that hold those, nearest first. */
 static enum answer policy_of_groups(struct search *s, const struct entry *e)
 {
-    struct uuid list[GROUPS_MAX];
-    size_t n = 0, from = 0;
-    if (groups_of(s, e, list, &n) < 0)
+    struct member_groups groups = {.count = 0};
+    size_t from = 0;
+    if (member_groups_of(s->snap, e, &groups) < 0)
         return ANSWER_UNKNOWN;
-    while (from < n) {
-        size_t to = n;
-        enum answer answer = policy_of_level(s, list, from, to);
+    while (from < groups.count) {
+        size_t to = groups.count;
+        enum answer answer = policy_of_level(s, groups.list, from, to);
         if (answer != ANSWER_ABSENT)
             return answer;
         for (; from < to; from++) {
             const struct entry *group;
-            if (entry_by_uuid(s->snap, &list[from], &group) != ANSWER_FOUND ||
-                groups_of(s, group, list, &n) < 0)
+            if (entry_by_uuid(s->snap, &groups.list[from], &group) != ANSWER_FOUND ||
+                member_groups_of(s->snap, group, &groups) < 0)
                 return ANSWER_UNKNOWN;
         }
     }

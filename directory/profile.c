@@ -113,6 +113,9 @@ static const struct profile_row {
     {"dirigoAccessKey", ATTR_ACCESS_KEY, TAKE_VALUE},
     {"dirigoAccessAction", ATTR_ACCESS_ACTION, TAKE_VALUE},
     {"dirigoRestrictions", ATTR_RESTRICTIONS, TAKE_VALUE},
+    {"dirigoSendAs", ATTR_SEND_AS, TAKE_VALUE},
+    {"publicDelegates", ATTR_SEND_AS, TAKE_VALUE},
+    {"kolabDelegate", ATTR_SEND_AS_ADDRESS, TAKE_VALUE},
     {"authPassword", ATTR_COUNT, TAKE_SECRET},
 };
 

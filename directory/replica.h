@@ -20,7 +20,7 @@
 #include "directory/db.h"
 #include "gateway/base/buf.h"
 
-#define REPLICA_FORMAT 3
+#define REPLICA_FORMAT 4
 
 enum replica_table {
     TABLE_META,
@@ -53,10 +53,11 @@ enum index_kind {
     INDEX_DN = 'd',      /* dn_normalize, from the root down: a subtree is one range of keys */
     INDEX_DOMAIN = 'o',  /* lower case */
     INDEX_MEMBER = 'm',  /* dn_normalize of a member -> the groups that hold it */
-    INDEX_GLOBAL = 'g',  /* no text -> policies that govern everything */
-    INDEX_STAGE = 's',   /* an attribute's number, one byte -> policies that have a list there */
-    INDEX_CLASS = 'c',   /* names of restriction classes; lower case */
-    INDEX_ACCESS = 'x'   /* table, NUL, and what access.c puts behind it */
+    INDEX_MEMBER_ADDRESS = 'M', /* address_fold of a member -> the groups that hold it */
+    INDEX_GLOBAL = 'g',         /* no text -> policies that govern everything */
+    INDEX_STAGE = 's', /* an attribute's number, one byte -> policies that have a list there */
+    INDEX_CLASS = 'c', /* names of restriction classes; lower case */
+    INDEX_ACCESS = 'x' /* table, NUL, and what access.c puts behind it */
 };
 
 struct index_key {

@@ -60,14 +60,6 @@ void resolve_address(struct snapshot *snap, const char *address, bool with_steps
                      struct arena *arena, struct resolution *out);
 
 /*
- * Who may send as an address: the user that has it, with or without +detail, or the users here that
- * an alias leads to; a group and a catch-all give nobody that right. FOUND: somebody owns it, and
- * *owns says whether that is login (NULL: nobody). ABSENT: nobody does, or it is not ours.
- */
-enum answer address_owner(struct snapshot *snap, const char *address, const struct uuid *login,
-                          struct arena *arena, bool *owns);
-
-/*
  * The restriction list that governs a recipient at one stage: of the user, else of its groups, its
  * domain, the global policy; else the one in conf. attr is ATTR_*_RESTRICTIONS. *dn gets the
  * policy's DN, or NULL where conf decided. address may be NULL (client and HELO stages without a

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "directory/send_as.h"
 #include "gateway/base/log.h"
 #include "gateway/base/str.h"
 #include "gateway/smtp/dnsl.h"
@@ -274,13 +275,20 @@ static bool ask_dns(void *arg, const char *name, uint16_t type, struct restricti
     return false;
 }
 
-static enum answer ask_owner(void *arg, const char *address, bool *owns)
+static enum answer ask_send_as(void *arg, const char *address, bool *owned, const char **dn)
 {
     struct evaluation *e = arg;
+    struct send_right right;
 
+    *owned = false;
+    *dn = NULL;
     if (e->snap == NULL)
         return ANSWER_UNKNOWN;
-    return address_owner(e->snap, address, e->login_owner, e->scratch, owns);
+    enum answer answer = may_send_as(e->snap, e->login_owner, address, e->scratch, &right);
+    *owned = right.owned;
+    if (right.dn != NULL) /* the run may outlive the snapshot */
+        *dn = arena_strdup(e->scratch, right.dn);
+    return answer;
 }
 
 /* What was found, with its DN where the run outlives the snapshot. */
@@ -361,7 +369,7 @@ static const struct restriction_ops ops = {
     .domain = ask_domain,
     .listed = ask_listed,
     .dns = ask_dns,
-    .owner = ask_owner,
+    .send_as = ask_send_as,
     .access = ask_access,
     .class = ask_class,
     .policy = ask_policy,

@@ -130,21 +130,19 @@ RESTRICTION_FUNCTION(reject_unlisted_recipient)
 
 /* ---- who may send as whom ---- */
 
-/* A sender that a login does not own; permissive: one that nobody owns is everybody's. */
+/* A sender that a login may not use; permissive: one that nobody has is everybody's. */
 static enum verdict login_mismatch(struct restriction_run *run, bool permissive)
 {
     const struct restriction_facts *f = run->facts;
-    bool owns = false;
+    bool owned = false;
 
     if (f->login == NULL || f->sender.given == NULL || f->sender.full[0] == '\0')
         return VERDICT_DUNNO;
-    switch (run->ops->owner(run->ops_arg, f->sender.full, &owns)) {
+    switch (run->ops->send_as(run->ops_arg, f->sender.full, &owned, &run->decided_by)) {
     case ANSWER_FOUND:
-        if (owns)
-            return VERDICT_DUNNO;
-        break;
+        return VERDICT_DUNNO;
     case ANSWER_ABSENT:
-        if (permissive)
+        if (permissive && !owned)
             return VERDICT_DUNNO;
         break;
     default:
@@ -155,21 +153,21 @@ static enum verdict login_mismatch(struct restriction_run *run, bool permissive)
                            f->sender.given->text, f->login);
 }
 
-/* A sender with an owner, from a client that has not logged in. */
+/* A sender that somebody here has, from a client that has not logged in. */
 static enum verdict login_missing(struct restriction_run *run)
 {
     const struct restriction_facts *f = run->facts;
-    bool owns;
+    bool owned = false;
 
     if (f->login != NULL || f->sender.given == NULL || f->sender.full[0] == '\0')
         return VERDICT_DUNNO;
-    switch (run->ops->owner(run->ops_arg, f->sender.full, &owns)) {
-    case ANSWER_FOUND:
-        return restriction_refuse(run, SUBJECT_SENDER, 553, "5.7.1", "not logged in");
-    case ANSWER_ABSENT:
-        return VERDICT_DUNNO;
-    default:
+    switch (run->ops->send_as(run->ops_arg, f->sender.full, &owned, &run->decided_by)) {
+    case ANSWER_UNKNOWN:
         return unknown(run, SUBJECT_SENDER);
+    default:
+        if (!owned)
+            return VERDICT_DUNNO;
+        return restriction_refuse(run, SUBJECT_SENDER, 553, "5.7.1", "not logged in");
     }
 }
 

@@ -129,8 +129,9 @@ struct restriction_ops {
     enum answer (*listed)(void *arg, const char *address, bool *disabled);
     /* True with the answer, or false: asked for, and restriction_run_go is to be called again. */
     bool (*dns)(void *arg, const char *name, uint16_t type, struct restriction_dns *out);
-    /* Has a sender address an owner, and is that who has logged in? */
-    enum answer (*owner)(void *arg, const char *address, bool *owns);
+    /* May who has logged in send as this address? Absent: *owned says whether somebody else could.
+     * *dn gets the entry that decided, or NULL. */
+    enum answer (*send_as)(void *arg, const char *address, bool *owned, const char **dn);
     enum answer (*access)(void *arg, const char *table, enum access_subject subject,
                           const char *key, struct restriction_text *out);
     /* What a restriction class stands for. */

@@ -8,7 +8,7 @@ import threading
 import unittest
 
 import harness
-from harness import PASSWORDS, wait_for
+from harness import PASSWORDS, SUFFIX, wait_for
 from test_smtp import MESSAGE, Talk, plain
 
 POLICY = "cn=default policy,ou=mail,dc=example,dc=org"
@@ -198,6 +198,32 @@ class RestrictionTest(unittest.TestCase):
                   sender="bob@example.org")
         self.policy("Sender", "reject_unauthenticated_sender_login_mismatch")
         self.both("553 5.7.1", {"login": "alice", "sender": "bob@example.org"}, sender="bob@example.org")
+
+    def grant(self, dn, to):
+        """The entry names who may send as it, until the test ends."""
+        self.stack.slapd.modify(f"dn: {dn}\nchangetype: modify\nadd: dirigoSendAs\ndirigoSendAs: {to}\n")
+        self.addCleanup(self.stack.slapd.modify,
+                        f"dn: {dn}\nchangetype: modify\ndelete: dirigoSendAs\n")
+
+    def test_send_as(self):
+        self.policy("Sender", "reject_sender_login_mismatch")
+        as_bob = {"login": "alice", "sender": "bob@example.org"}
+        wait_for("the policy", lambda: self.rcpt(**as_bob).startswith("553"), 20)
+        bob = f"uid=bob,ou=people,{SUFFIX}"
+        explain = ("explain", "--client", "127.0.0.1", "--to", "carol@example.org", "--login", "alice", "--from",
+                   "bob@example.org")
+        self.assertIn(f"decided by: {bob}\n", self.stack.tool(*explain, check=False).stdout)
+        # A person delegates to another, who gets no more than that.
+        self.grant(bob, f"uid=alice,ou=people,{SUFFIX}")
+        wait_for("the right", lambda: self.rcpt(**as_bob).startswith("250"), 20)
+        self.assertRegex(self.rcpt(login="bob", sender="alice@example.org"), "^553")
+        self.assertIn(f"    sendAs: uid=alice,ou=people,{SUFFIX}\n", self.stack.tool(*explain).stdout)
+        # A group lets its members.
+        staff = f"cn=staff,ou=mail,{SUFFIX}"
+        self.assertRegex(self.rcpt(login="alice", sender="staff@example.org"), "^553")
+        self.grant(staff, staff)
+        wait_for("the group's", lambda: self.rcpt(login="alice", sender="staff@example.org").startswith("250"), 20)
+        self.assertRegex(self.rcpt(login="carol", sender="staff@example.org"), "^553")
 
     # ---- access tables and classes ----
 

@@ -164,47 +164,10 @@ static void test_changes(void **state)
     assert_string_equal(class("strict"), "unknown");
 }
 
-static const char *owner(const char *address, unsigned login)
-{
-    struct arena *arena = arena_new(1 << 20);
-    struct uuid u = fixture_uuid(login);
-    bool owns;
-    take();
-    enum answer answer = address_owner(snap, address, &u, arena, &owns);
-    arena_free(&arena);
-    return answer == ANSWER_ABSENT    ? "nobody"
-           : answer == ANSWER_UNKNOWN ? "unknown"
-           : owns                     ? "mine"
-                                      : "theirs";
-}
-
-static void test_owners(void **state)
-{
-    (void)state;
-    PUT(&fx, 30, ENTRY_DOMAIN, "o=org", {ATTR_DOMAIN, "example.org"},
-        {ATTR_CATCHALL, "bob@example.org"});
-    PUT(&fx, 31, ENTRY_USER, "uid=alice", {ATTR_UID, "alice"}, {ATTR_MAIL, "alice@example.org"});
-    PUT(&fx, 32, ENTRY_USER, "uid=bob", {ATTR_UID, "bob"}, {ATTR_MAIL, "bob@example.org"});
-    PUT(&fx, 33, ENTRY_ALIAS, "cn=info", {ATTR_MAIL_ALTERNATE, "info@example.org"},
-        {ATTR_ROUTING_ADDRESS, "alice@example.org"});
-    PUT(&fx, 34, ENTRY_GROUP, "cn=staff", {ATTR_MAIL, "staff@example.org"},
-        {ATTR_MEMBER, "uid=alice"});
-    assert_string_equal(owner("Alice+x@Example.org", 31), "mine");
-    assert_string_equal(owner("alice@example.org", 32), "theirs");
-    assert_string_equal(owner("info@example.org", 31), "mine");
-    assert_string_equal(owner("info@example.org", 32), "theirs");
-    assert_string_equal(owner("staff@example.org", 31), "theirs");
-    assert_string_equal(owner("nobody@example.org", 32), "nobody");
-    assert_string_equal(owner("x@elsewhere.example", 31), "nobody");
-    fixture_sync(&fx, false, FIXTURE_NOW, FIXTURE_NOW);
-    assert_string_equal(owner("nobody@example.org", 31), "unknown");
-    assert_string_equal(owner("alice@example.org", 31), "mine");
-}
-
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {T(test_addresses), T(test_domains), T(test_networks),
-                                       T(test_changes), T(test_owners)};
+                                       T(test_changes)};
     return cmocka_run_group_tests_name("access", tests, NULL, NULL);
 }

@@ -70,15 +70,17 @@ static bool world_dns(void *arg, const char *name, uint16_t type, struct restric
 }
 
 /* Everybody owns what begins with their name. */
-static enum answer world_owner(void *arg, const char *address, bool *owns)
+static enum answer world_send_as(void *arg, const char *address, bool *owned, const char **dn)
 {
     size_t len = w.facts.login != NULL ? strlen(w.facts.login) : 0;
 
     (void)arg;
-    *owns = len > 0 && strncmp(address, w.facts.login, len) == 0 && address[len] == '@';
+    *owned = strstr(address, "@ours.example") != NULL;
+    *dn = *owned ? "uid=owner" : NULL;
     if (strncmp(address, "lost@", 5) == 0)
         return ANSWER_UNKNOWN;
-    return strstr(address, "@ours.example") != NULL ? ANSWER_FOUND : ANSWER_ABSENT;
+    bool mine = len > 0 && strncmp(address, w.facts.login, len) == 0 && address[len] == '@';
+    return mine && *owned ? ANSWER_FOUND : ANSWER_ABSENT;
 }
 
 /* One table: what a key is given is the action. */
@@ -124,7 +126,7 @@ static const struct restriction_ops world_ops = {
     .domain = world_domain,
     .listed = world_listed,
     .dns = world_dns,
-    .owner = world_owner,
+    .send_as = world_send_as,
     .access = world_access,
     .class = world_class,
     .policy = world_policy,

@@ -94,7 +94,7 @@ static bool world_dns(void *arg, const char *name, uint16_t type, struct restric
 }
 
 static const struct restriction_ops world_ops = {
-    .domain = world_domain, .listed = world_flag, .dns = world_dns, .owner = world_flag};
+    .domain = world_domain, .listed = world_flag, .dns = world_dns};
 
 static void world(const struct row *rows, size_t count, const char *client)
 {
