@@ -16,7 +16,7 @@ struct queue_call {
     const struct command_context *ctx;
     struct ipc_sync *channel;
     struct buf out;
-    size_t messages;
+    size_t messages, held;
 };
 
 /* The answer to *m (taken over) where it is of this type; else NULL, after saying why. */
@@ -52,7 +52,7 @@ static void put_time(struct buf *out, uint64_t wall)
 }
 
 struct listed {
-    const char *id, *sender;
+    const char *id, *sender, *hold;
     uint64_t size, arrived, next;
     uint32_t rcpts;
 };
@@ -76,8 +76,13 @@ static void list_text(struct queue_call *c, const struct listed *l, struct msg *
         }
         buf_append_byte(out, '\n');
     }
-    buf_append_str(out, "    next try ");
-    put_time(out, l->next > l->arrived ? l->next : l->arrived);
+    if (l->hold != NULL) {
+        buf_append_str(out, "    held: ");
+        put_clean(out, l->hold);
+    } else {
+        buf_append_str(out, "    next try ");
+        put_time(out, l->next > l->arrived ? l->next : l->arrived);
+    }
     buf_append_byte(out, '\n');
 }
 
@@ -88,6 +93,10 @@ static void list_json(struct queue_call *c, const struct listed *l, struct msg *
     json_member(out, "id", l->id);
     buf_append_byte(out, ',');
     json_member(out, "sender", l->sender);
+    if (l->hold != NULL) {
+        buf_append_byte(out, ',');
+        json_member(out, "held", l->hold);
+    }
     buf_printf(
         out, ",\"size\":%" PRIu64 ",\"arrived\":%" PRIu64 ",\"next\":%" PRIu64 ",\"recipients\":[",
         l->size, l->arrived, l->next);
@@ -116,22 +125,25 @@ static int list_page(struct queue_call *c, struct msg *m, char *last, size_t siz
         l.size = msg_get_u64(m);
         l.arrived = msg_get_u64(m);
         l.next = msg_get_u64(m);
+        l.hold = msg_get_str(m);
         l.rcpts = msg_get_u32(m);
         if (!msg_ok(m) || l.id == NULL || l.sender == NULL)
             return -1;
         (c->ctx->json ? list_json : list_text)(c, &l, m);
         strlcpy(last, l.id, size);
         c->messages++;
+        c->held += l.hold != NULL;
     }
     bool more = msg_get_bool(m);
     return msg_end(m) < 0 ? -1 : more && n > 0;
 }
 
-static int run_list(struct queue_call *c, const char *id)
+static int run_list(struct queue_call *c, const char *id, const char *why)
 {
     char last[64] = "";
     int more = 1;
     (void)id;
+    (void)why;
     if (c->ctx->json)
         buf_append_byte(&c->out, '[');
     while (more > 0) {
@@ -148,15 +160,25 @@ static int run_list(struct queue_call *c, const char *id)
     if (c->ctx->json)
         buf_append_str(&c->out, "]\n");
     else
-        buf_printf(&c->out, "%zu message%s waiting\n", c->messages, c->messages == 1 ? "" : "s");
+        buf_printf(&c->out, "%zu message%s waiting, %zu held\n", c->messages - c->held,
+                   c->messages - c->held == 1 ? "" : "s", c->held);
     return command_print(&c->out);
 }
 
-static int queue_act(struct queue_call *c, const char *id, enum queue_action action)
+/* id: "ALL" or NULL for all of them. */
+static int queue_act(struct queue_call *c, const char *id, enum queue_action action,
+                     const char *why)
 {
+    static const char *const done[] = {[QUEUE_ACTION_FLUSH] = "tried now",
+                                       [QUEUE_ACTION_DELETE] = "deleted",
+                                       [QUEUE_ACTION_HOLD] = "held",
+                                       [QUEUE_ACTION_RELEASE] = "released"};
+    if (id == NULL || strcmp(id, "ALL") == 0)
+        id = "";
     struct msg *m = msg_new(QUEUE_MSG_ACTION);
     msg_put_str(m, id);
     msg_put_u8(m, (uint8_t)action);
+    msg_put_str(m, why);
     struct msg *reply = queue_ask(c, &m, QUEUE_MSG_ACTION_RESULT);
     if (reply == NULL)
         return COMMAND_UNAVAILABLE;
@@ -168,38 +190,42 @@ static int queue_act(struct queue_call *c, const char *id, enum queue_action act
     if (c->ctx->json)
         buf_printf(&c->out, "{\"messages\":%u}\n", n);
     else
-        buf_printf(&c->out, "%u message%s %s\n", n, n == 1 ? "" : "s",
-                   action == QUEUE_ACTION_FLUSH ? "tried now" : "deleted");
+        buf_printf(&c->out, "%u message%s %s\n", n, n == 1 ? "" : "s", done[action]);
     int rc = command_print(&c->out);
     return n == 0 && *id != '\0' ? COMMAND_FAILED : rc;
 }
 
-static int run_flush(struct queue_call *c, const char *id)
+static int run_flush(struct queue_call *c, const char *id, const char *why)
 {
-    return queue_act(c, id == NULL ? "" : id, QUEUE_ACTION_FLUSH);
+    return queue_act(c, id, QUEUE_ACTION_FLUSH, why);
 }
 
-static int run_delete(struct queue_call *c, const char *id)
+static int run_delete(struct queue_call *c, const char *id, const char *why)
 {
-    return queue_act(c, strcmp(id, "ALL") == 0 ? "" : id, QUEUE_ACTION_DELETE);
+    return queue_act(c, id, QUEUE_ACTION_DELETE, why);
 }
 
-enum {
-    ACTION_MAY_HAVE_ID = 1,
-    ACTION_NEEDS_ID = 2
-};
+static int run_hold(struct queue_call *c, const char *id, const char *why)
+{
+    return queue_act(c, id, QUEUE_ACTION_HOLD, why);
+}
+
+static int run_release(struct queue_call *c, const char *id, const char *why)
+{
+    return queue_act(c, id, QUEUE_ACTION_RELEASE, why);
+}
 
 static const struct action {
     const char *name;
-    unsigned flags;
-    int (*run)(struct queue_call *c, const char *id);
+    int min, max; /* arguments: the id, then why */
+    int (*run)(struct queue_call *c, const char *id, const char *why);
 } actions[] = {
-    {"list", 0, run_list},
-    {"flush", ACTION_MAY_HAVE_ID, run_flush},
-    {"delete", ACTION_NEEDS_ID, run_delete},
+    {"list", 0, 0, run_list}, {"flush", 0, 1, run_flush},     {"delete", 1, 1, run_delete},
+    {"hold", 1, 2, run_hold}, {"release", 1, 1, run_release},
 };
 
-static int queue_with(const struct command_context *ctx, const struct action *a, const char *id)
+static int queue_with(const struct command_context *ctx, const struct action *a, const char *id,
+                      const char *why)
 {
     struct queue_call c = {.ctx = ctx};
     char *error = NULL, *path = command_socket(ctx, QUEUE_SERVICE ".sock");
@@ -208,7 +234,7 @@ static int queue_with(const struct command_context *ctx, const struct action *a,
     if (c.channel == NULL)
         command_error("queue: %s", error);
     else
-        rc = a->run(&c, id);
+        rc = a->run(&c, id, why);
     if (c.channel != NULL)
         ipc_sync_close(&c.channel);
     buf_free(&c.out);
@@ -224,18 +250,17 @@ static int run(const struct command_context *ctx, int argc, char **argv)
         const struct action *a = &actions[i];
         if (strcmp(a->name, name) != 0)
             continue;
-        if (argc > 3 || (argc > 2 && a->flags == 0) ||
-            (argc < 3 && (a->flags & ACTION_NEEDS_ID) != 0))
+        if (argc > a->max + 2 || argc < a->min + (argc > 1 ? 2 : 1))
             break;
-        return queue_with(ctx, a, argc > 2 ? argv[2] : NULL);
+        return queue_with(ctx, a, argc > 2 ? argv[2] : NULL, argc > 3 ? argv[3] : NULL);
     }
     return command_usage(&command_queue);
 }
 
 const struct command command_queue = {
     .name = "queue",
-    .args = "[list | flush [ID] | delete ID]",
-    .help = "show what waits to be delivered, try it now, or delete it",
+    .args = "[list | flush [ID] | hold ID [WHY] | release ID | delete ID]",
+    .help = "show what waits to be delivered or is held; try, hold, release or delete it",
     .flags = COMMAND_NEEDS_CONF,
     .run = run,
 };

@@ -226,6 +226,7 @@ static int client_commit_send(struct client_commit *k)
     msg_put_str(m, e->sender);
     msg_put_str(m, e->client);
     msg_put_str(m, e->login);
+    msg_put_str(m, e->hold);
     msg_put_u64(m, e->size);
     msg_put_u32(m, e->trace_offset);
     msg_put_bool(m, e->body_8bit);
@@ -305,6 +306,7 @@ static void client_copy_envelope(struct client_commit *k, const struct queue_env
     to->sender = arena_strdup(a, e->sender);
     to->client = e->client == NULL ? "" : arena_strdup(a, e->client);
     to->login = e->login == NULL ? NULL : arena_strdup(a, e->login);
+    to->hold = e->hold == NULL ? NULL : arena_strdup(a, e->hold);
     struct queue_rcpt *rcpts = arena_alloc(a, e->rcpt_count * sizeof(*rcpts));
     for (size_t i = 0; i < e->rcpt_count; i++) {
         const struct queue_rcpt *r = &e->rcpts[i];

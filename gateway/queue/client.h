@@ -51,6 +51,7 @@ struct queue_envelope {
     const char *sender;    /* reverse path, "" for <> */
     const char *client;    /* "name [address]", for the log and `dirigo queue` */
     const char *login;     /* who submitted it, or NULL */
+    const char *hold;      /* not NULL: it waits until it is released, and this is why */
     uint64_t size;         /* of the whole file */
     uint32_t trace_offset; /* bytes of Return-Path that a relay leaves out */
     bool body_8bit;        /* BODY=8BITMIME, or 8-bit bytes seen */

@@ -210,7 +210,7 @@ static void message_link(struct message *m)
     struct queue *q = m->queue;
     char name[STORE_NAME_MAX];
     m->error = 0;
-    for (size_t i = 0; i < e->rcpt_count; i++) {
+    for (size_t i = 0; i < e->rcpt_count && e->hold == NULL; i++) {
         struct envelope_rcpt *r = &e->rcpts[i];
         if (r->kind != QUEUE_RCPT_MAILBOX)
             continue;
@@ -263,7 +263,7 @@ static void message_linked(struct message *m)
         log_info("message accepted", LOG_STR("id", e->id), LOG_STR("from", e->sender),
                  LOG_UINT("size", e->size), LOG_UINT("delivered", m->rcpts - e->rcpt_count),
                  LOG_UINT("queued", e->rcpt_count), LOG_STR("client", e->client),
-                 LOG_STR("login", e->login));
+                 LOG_STR("login", e->login), LOG_STR("held", e->hold));
         message_answer(m, QUEUE_ACCEPTED);
     }
     if (m->error != 0) {

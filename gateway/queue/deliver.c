@@ -26,6 +26,28 @@ int deliver_link(int mail_fd, const struct uuid *owner, const char *base, int fd
     }
 }
 
+static int sync_folder(int mail_fd, const char *path)
+{
+    int fd = openat(mail_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    int r = fsync(fd);
+    int error = errno;
+    close(fd);
+    errno = error;
+    return r;
+}
+
+int deliver_sync(int mail_fd, const struct uuid *owner, int fd)
+{
+    char mailbox[64], folder[64 + sizeof("/new")];
+    store_owner_path(owner, mailbox, sizeof(mailbox));
+    snprintf(folder, sizeof(folder), "%s/new", mailbox);
+    if (fsync(fd) < 0 || sync_folder(mail_fd, folder) < 0 || sync_folder(mail_fd, mailbox) < 0)
+        return -1;
+    return 0;
+}
+
 static int deliver_compare(const void *a, const void *b)
 {
     return strcmp(((const struct deliver_name *)a)->base, ((const struct deliver_name *)b)->base);

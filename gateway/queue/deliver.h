@@ -15,6 +15,8 @@
  * they are missing. Nothing is synced. 0, also where the name is there already; -1 with errno.
  */
 int deliver_link(int mail_fd, const struct uuid *owner, const char *base, int fd);
+/* Makes the file fd and its link in owner's new/ durable. 0, or -1 with errno. */
+int deliver_sync(int mail_fd, const struct uuid *owner, int fd);
 
 #define DELIVER_PATH_MAX 600
 

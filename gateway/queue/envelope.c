@@ -17,19 +17,22 @@ static const struct envelope_field {
         FIELD_STRING
     } type;
     bool required; /* a string that is not NULL */
+    bool optional; /* the line is missing for NULL and 0 */
     size_t offset;
 } envelope_fields[] = {
-    {"id", FIELD_STRING, true, offsetof(struct envelope, id)},
-    {"arrived", FIELD_NUMBER, true, offsetof(struct envelope, arrived)},
-    {"next", FIELD_NUMBER, true, offsetof(struct envelope, next)},
-    {"tries", FIELD_NUMBER, true, offsetof(struct envelope, tries)},
-    {"bounce", FIELD_STRING, false, offsetof(struct envelope, bounce)},
-    {"sender", FIELD_STRING, true, offsetof(struct envelope, sender)},
-    {"client", FIELD_STRING, false, offsetof(struct envelope, client)},
-    {"login", FIELD_STRING, false, offsetof(struct envelope, login)},
-    {"size", FIELD_NUMBER, true, offsetof(struct envelope, size)},
-    {"trace", FIELD_NUMBER, true, offsetof(struct envelope, trace)},
-    {"8bit", FIELD_NUMBER, true, offsetof(struct envelope, body_8bit)},
+    {"id", FIELD_STRING, true, false, offsetof(struct envelope, id)},
+    {"arrived", FIELD_NUMBER, true, false, offsetof(struct envelope, arrived)},
+    {"next", FIELD_NUMBER, true, false, offsetof(struct envelope, next)},
+    {"tries", FIELD_NUMBER, true, false, offsetof(struct envelope, tries)},
+    {"bounce", FIELD_STRING, false, false, offsetof(struct envelope, bounce)},
+    {"sender", FIELD_STRING, true, false, offsetof(struct envelope, sender)},
+    {"client", FIELD_STRING, false, false, offsetof(struct envelope, client)},
+    {"login", FIELD_STRING, false, false, offsetof(struct envelope, login)},
+    {"size", FIELD_NUMBER, true, false, offsetof(struct envelope, size)},
+    {"trace", FIELD_NUMBER, true, false, offsetof(struct envelope, trace)},
+    {"8bit", FIELD_NUMBER, true, false, offsetof(struct envelope, body_8bit)},
+    {"hold", FIELD_STRING, false, true, offsetof(struct envelope, hold)},
+    {"released", FIELD_NUMBER, false, true, offsetof(struct envelope, released)},
 };
 
 #define FIELD_COUNT (sizeof(envelope_fields) / sizeof(envelope_fields[0]))
@@ -65,6 +68,7 @@ void envelope_free(struct envelope **pe)
     free(e->sender);
     free(e->client);
     free(e->login);
+    free(e->hold);
     free(e);
 }
 
@@ -145,12 +149,21 @@ static int put_rcpt(struct buf *out, const struct envelope_rcpt *r)
     return e | buf_append_byte(out, '\n');
 }
 
+static bool field_missing(const struct envelope_field *f, const void *at)
+{
+    if (!f->optional)
+        return false;
+    return f->type == FIELD_NUMBER ? *(const uint64_t *)at == 0 : *(char *const *)at == NULL;
+}
+
 int envelope_write(const struct envelope *e, struct buf *out)
 {
     int r = buf_append_str(out, ENVELOPE_FIRST_LINE "\n");
     for (size_t i = 0; i < FIELD_COUNT; i++) {
         const struct envelope_field *f = &envelope_fields[i];
         const void *at = (const char *)e + f->offset;
+        if (field_missing(f, at))
+            continue;
         r |= buf_append_str(out, f->name);
         if (f->type == FIELD_NUMBER)
             r |= buf_printf(out, " %" PRIu64, *(const uint64_t *)at);
@@ -286,14 +299,25 @@ static bool get_field(struct text *line, const struct envelope_field *f, struct 
     return get_string(line, s) && line->p == line->end && (*s != NULL || !f->required);
 }
 
+/* Whether the next line is of this field. */
+static bool begins_with(const struct text *t, const char *name)
+{
+    struct text rest = *t, line, w;
+    return next_line(&rest, &line) && next_word(&line, &w) && word_is(&w, name);
+}
+
 static bool read_all(struct text *t, struct envelope *e)
 {
     struct text line, w;
     if (!next_line(t, &line) || !word_is(&line, ENVELOPE_FIRST_LINE))
         return false;
-    for (size_t i = 0; i < FIELD_COUNT; i++)
-        if (!next_line(t, &line) || !get_field(&line, &envelope_fields[i], e))
+    for (size_t i = 0; i < FIELD_COUNT; i++) {
+        const struct envelope_field *f = &envelope_fields[i];
+        if (f->optional && !begins_with(t, f->name))
+            continue;
+        if (!next_line(t, &line) || !get_field(&line, f, e))
             return false;
+    }
     if (!envelope_id_valid(e->id) || (e->bounce != NULL && !envelope_id_valid(e->bounce)) ||
         e->trace > e->size || e->trace > UINT32_MAX || e->body_8bit > 1)
         return false;

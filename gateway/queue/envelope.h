@@ -6,6 +6,7 @@
  *     id 0mg3k2...            sixteen of [0-9a-z]
  *     arrived 1732480000      wall seconds, part of mailbox file names
  *     ...
+ *     hold word%20word        only where the message is held
  *     rcpt remote pending 0 00000000-... user@example.org - - - -
  *     end 1                   the number of recipients: a cut file is seen
  *
@@ -55,6 +56,8 @@ struct envelope {
     uint64_t size;
     uint64_t trace; /* bytes of Return-Path at the start that a relay leaves out */
     uint64_t body_8bit;
+    char *hold;        /* why it is held: nothing is tried until it is released; or NULL */
+    uint64_t released; /* wall seconds, or 0: maximal_queue_lifetime counts from here then */
     struct envelope_rcpt *rcpts; /* those not done with */
     size_t rcpt_count;
 };

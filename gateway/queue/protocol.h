@@ -3,16 +3,16 @@
 #define DIRIGO_QUEUE_PROTOCOL_H
 
 #define QUEUE_SERVICE    "queue"
-#define QUEUE_VERSION    2
+#define QUEUE_VERSION    3
 #define QUEUE_ROLE_RELAY "relay" /* gateway/base/role.h */
 
 enum {
     QUEUE_MSG_OPEN = 1,    /* u32 how many files (1 to MSG_FDS_MAX) */
     QUEUE_MSG_OPEN_RESULT, /* u8 enum queue_result, u32 n, n fds */
     QUEUE_MSG_RCPTS,       /* event before COMMIT, for long lists: str id, u32 n, n x rcpt */
-    QUEUE_MSG_COMMIT, /* str id, str sender, str client, str login, u64 size, u32 trace offset, bool
-                         8bit, u32 rcpts in all, u32 n here, n x rcpt, fd.  rcpt: u8 kind, uuid
-                         owner, str address, str original, str host */
+    QUEUE_MSG_COMMIT, /* str id, str sender, str client, str login, str hold, u64 size, u32 trace
+                         offset, bool 8bit, u32 rcpts in all, u32 n here, n x rcpt, fd.  rcpt: u8
+                         kind, uuid owner, str address, str original, str host */
     QUEUE_MSG_COMMIT_RESULT, /* u8 enum queue_result */
     QUEUE_MSG_FORGET,        /* uuid owner, u32 n, n x str base name */
     QUEUE_MSG_FORGET_RESULT, /* bool ok */
@@ -35,8 +35,8 @@ enum {
     /* dirigo tool */
     QUEUE_MSG_LIST,          /* str after this id ("": from the start) */
     QUEUE_MSG_LIST_RESULT,   /* u32 n, n x (str id, str sender, u64 size, u64 arrived, u64 next try,
-                                u32 r, r x (str   address, str last status)), bool more */
-    QUEUE_MSG_ACTION,        /* str id or "" for all, u8 enum queue_action */
+                                str hold, u32 r, r x (str   address, str last status)), bool more */
+    QUEUE_MSG_ACTION,        /* str id or "" for all, u8 enum queue_action, str why (HOLD) */
     QUEUE_MSG_ACTION_RESULT, /* u32 messages it touched */
     QUEUE_MSG_STATUS,        /* - */
     QUEUE_MSG_STATUS_RESULT, /* str key=value text */
@@ -52,7 +52,9 @@ enum relay_status {
 
 enum queue_action {
     QUEUE_ACTION_FLUSH, /* try now */
-    QUEUE_ACTION_DELETE
+    QUEUE_ACTION_DELETE,
+    QUEUE_ACTION_HOLD,   /* nothing is tried until it is released */
+    QUEUE_ACTION_RELEASE /* and tried now; its life in the queue begins anew */
 };
 
 #endif

@@ -89,7 +89,8 @@ enum waiting_state {
     WAITING_SCHEDULED, /* for its next try */
     WAITING_TRYING,    /* jobs are under way */
     WAITING_UPDATING,  /* what is left goes into the journal, then into the spool */
-    WAITING_AGAIN      /* that failed; scheduled to be done again */
+    WAITING_AGAIN,     /* that failed; scheduled to be done again */
+    WAITING_HELD       /* until it is released */
 };
 
 /* A message in the spool. */
@@ -99,11 +100,17 @@ struct waiting {
     struct queue *queue;
     struct envelope *envelope;
     enum waiting_state state;
-    size_t jobs;              /* of this try, not reported on */
-    int64_t wait;             /* ms until the next try, as the last one decided */
-    bool lost;                /* a relay went away in this try */
-    bool bounce_tried;        /* this try was for what was bounced before, too */
-    bool deleted;             /* by the administrator: ends with this try */
+    size_t jobs;       /* of this try, not reported on */
+    int64_t wait;      /* ms until the next try, as the last one decided */
+    bool lost;         /* a relay went away in this try */
+    bool bounce_tried; /* this try was for what was bounced before, too */
+    bool deleted;      /* by the administrator: ends with this try */
+    enum {
+        WISH_NONE,
+        WISH_HOLD,
+        WISH_RELEASE
+    } wish; /* for when WAITING_UPDATING is over: a worker reads the envelope until then */
+    char *wish_why;
     uint64_t file_generation; /* of the half that relies on ID.msg, or 0 */
     struct group_op op;
     int error;
@@ -159,7 +166,7 @@ struct queue {
 
     /* waiting.c */
     struct waiting_tree waiting;
-    size_t waiting_count;
+    size_t waiting_count, held_count;
     struct schedule schedule;
     struct timer *schedule_timer;
 
@@ -216,6 +223,8 @@ void waiting_job_done(struct waiting *w);
 /* What the administrator wants; false where it makes no difference. */
 bool waiting_flush(struct waiting *w);
 bool waiting_delete(struct waiting *w);
+bool waiting_hold(struct waiting *w, const char *why);
+bool waiting_release(struct waiting *w);
 void waiting_due(void *arg); /* the schedule's timer */
 void waiting_free_all(struct queue *q);
 

@@ -315,13 +315,30 @@ static bool replay_is_forgotten(struct replay *p, const char *name)
     return found;
 }
 
+/*
+ * A message that is held when it arrives is delivered from the spool later, durably; what is held
+ * since stays where it is.
+ */
+static bool replay_is_held(const struct item *it, uint64_t number)
+{
+    if (it->first->hold != NULL)
+        return true;
+    if (it->last == NULL || it->last->hold == NULL)
+        return false;
+    for (size_t i = 0; i < it->last->rcpt_count; i++)
+        if (it->last->rcpts[i].kind == QUEUE_RCPT_MAILBOX && it->last->rcpts[i].number == number)
+            return true;
+    return false;
+}
+
 static void replay_collect(struct replay *p)
 {
     size_t cap = 0;
     struct item *it;
     RB_FOREACH (it, item_tree, &p->items) {
         for (size_t i = 0; it->first != NULL && i < it->first->rcpt_count; i++) {
-            if (it->first->rcpts[i].kind != QUEUE_RCPT_MAILBOX)
+            if (it->first->rcpts[i].kind != QUEUE_RCPT_MAILBOX ||
+                replay_is_held(it, it->first->rcpts[i].number))
                 continue;
             if (p->task_count == cap) {
                 cap = cap == 0 ? 256 : cap * 2;

@@ -107,6 +107,7 @@ static struct envelope *server_read_envelope(struct peer *peer, struct msg *m)
     envelope_set(&e->sender, msg_get_str(m));
     envelope_set(&e->client, msg_get_str(m));
     envelope_set(&e->login, msg_get_str(m));
+    envelope_set(&e->hold, msg_get_str(m));
     e->size = msg_get_u64(m);
     e->trace = msg_get_u32(m);
     e->body_8bit = msg_get_bool(m);
@@ -241,8 +242,9 @@ static void server_list_one(struct msg *m, const struct waiting *w, size_t *byte
     msg_put_u64(m, e->size);
     msg_put_u64(m, e->arrived);
     msg_put_u64(m, e->next);
+    msg_put_str(m, e->hold);
     msg_put_u32(m, (uint32_t)n);
-    *bytes += 200 + strlen(e->sender);
+    *bytes += 200 + strlen(e->sender) + (e->hold == NULL ? 0 : strlen(e->hold));
     for (size_t i = 0; i < n; i++) {
         const struct envelope_rcpt *r = &e->rcpts[i];
         msg_put_str(m, r->address);
@@ -278,23 +280,38 @@ static int server_list(struct peer *peer, struct msg *m)
     return 0;
 }
 
+static bool act(struct waiting *w, uint8_t action, const char *why)
+{
+    switch ((enum queue_action)action) {
+    case QUEUE_ACTION_FLUSH:
+        return waiting_flush(w);
+    case QUEUE_ACTION_DELETE:
+        return waiting_delete(w);
+    case QUEUE_ACTION_HOLD:
+        return waiting_hold(w, why != NULL && *why != '\0' ? why : "by the administrator");
+    case QUEUE_ACTION_RELEASE:
+        return waiting_release(w);
+    }
+    return false;
+}
+
 static int server_action(struct peer *peer, struct msg *m)
 {
     const char *id = msg_get_str(m);
     uint8_t action = msg_get_u8(m);
-    if (msg_end(m) < 0 || id == NULL || action > QUEUE_ACTION_DELETE)
+    const char *why = msg_get_str(m);
+    if (msg_end(m) < 0 || id == NULL || action > QUEUE_ACTION_RELEASE)
         return -1;
-    bool (*act)(struct waiting * w) = action == QUEUE_ACTION_FLUSH ? waiting_flush : waiting_delete;
     uint32_t touched = 0;
     struct waiting *w;
     if (*id != '\0') {
         w = waiting_find(peer->queue, id);
-        if (w != NULL && act(w))
+        if (w != NULL && act(w, action, why))
             touched++;
     } else {
         for (w = waiting_after(peer->queue, ""); w != NULL;
              w = waiting_after(peer->queue, w->envelope->id))
-            touched += act(w);
+            touched += act(w, action, why);
     }
     struct msg *reply = msg_new(QUEUE_MSG_ACTION_RESULT);
     msg_put_u32(reply, touched);
@@ -330,12 +347,12 @@ void server_text_status(struct queue *q, struct buf *out)
     struct group_state g;
     group_state(q->group, &g);
     buf_printf(out,
-               "waiting=%zu jobs=%zu accepted=%" PRIu64 " refused=%" PRIu64 " sent=%" PRIu64
-               " deferred=%" PRIu64 " bounced=%" PRIu64 " journal_records=%" PRIu64
+               "waiting=%zu held=%zu jobs=%zu accepted=%" PRIu64 " refused=%" PRIu64
+               " sent=%" PRIu64 " deferred=%" PRIu64 " bounced=%" PRIu64 " journal_records=%" PRIu64
                " journal_batches=%" PRIu64 " journal_room=%" PRIu64 " checkpoints=%" PRIu64,
-               q->waiting_count, q->job_count, q->counters.accepted, q->counters.refused,
-               q->counters.sent, q->counters.deferred, q->counters.bounced, g.records, g.batches,
-               g.room, g.checkpoints);
+               q->waiting_count, q->held_count, q->job_count, q->counters.accepted,
+               q->counters.refused, q->counters.sent, q->counters.deferred, q->counters.bounced,
+               g.records, g.batches, g.room, g.checkpoints);
 }
 
 static int server_status(struct peer *peer, struct msg *m)

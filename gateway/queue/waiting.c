@@ -68,14 +68,23 @@ static void waiting_schedule(struct waiting *w, enum waiting_state state, int64_
     waiting_arm(w->queue);
 }
 
+static void set_hold(struct waiting *w, const char *why)
+{
+    w->queue->held_count -= w->envelope->hold != NULL;
+    envelope_set(&w->envelope->hold, why);
+    w->queue->held_count += w->envelope->hold != NULL;
+}
+
 static void waiting_free(struct waiting *w)
 {
     struct queue *q = w->queue;
     RB_REMOVE(waiting_tree, &q->waiting, w);
     q->waiting_count--;
     schedule_remove(&q->schedule, &w->entry);
+    set_hold(w, NULL);
     envelope_free(&w->envelope);
     buf_free(&w->op.head);
+    free(w->wish_why);
     free(w);
 }
 
@@ -92,6 +101,11 @@ void waiting_add(struct queue *q, struct envelope *e, uint64_t file_generation)
     LIST_INIT(&w->job_list);
     RB_INSERT(waiting_tree, &q->waiting, w);
     q->waiting_count++;
+    if (e->hold != NULL) {
+        q->held_count++;
+        w->state = WAITING_HELD;
+        return;
+    }
     int64_t wait = ((int64_t)e->next - clock_wall()) * 1000;
     if (wait > q->conf->maximal_backoff_time)
         wait = q->conf->maximal_backoff_time; /* the clock was wrong, then or now */
@@ -120,6 +134,24 @@ static bool waiting_bounces(const struct waiting *w)
     return false;
 }
 
+/* The spool has what is left: the next try, or what was wished for meanwhile. */
+static void waiting_go_on(struct waiting *w)
+{
+    int wish = w->wish;
+    w->wish = WISH_NONE;
+    if (w->deleted)
+        waiting_schedule(w, WAITING_SCHEDULED, 0);
+    else if (w->envelope->hold != NULL)
+        w->state = WAITING_HELD;
+    else
+        waiting_schedule(w, WAITING_SCHEDULED,
+                         waiting_bounces(w) && !w->bounce_tried ? 0 : w->wait);
+    if (wish == WISH_HOLD)
+        waiting_hold(w, w->wish_why);
+    else if (wish == WISH_RELEASE)
+        waiting_release(w);
+}
+
 static void update_done(void *arg)
 {
     struct waiting *w = arg;
@@ -140,10 +172,8 @@ static void update_done(void *arg)
         if (w->file_generation != 0)
             commit_spent(q, w->envelope->id, w->file_generation);
         waiting_free(w);
-    } else if (waiting_bounces(w) && !w->bounce_tried) {
-        waiting_schedule(w, WAITING_SCHEDULED, 0);
     } else {
-        waiting_schedule(w, WAITING_SCHEDULED, w->wait);
+        waiting_go_on(w);
     }
     group_release(q->group, generation);
 }
@@ -184,7 +214,8 @@ static bool waiting_expired(const struct waiting *w)
     const struct conf *conf = w->queue->conf;
     int64_t life =
         *w->envelope->sender == '\0' ? conf->bounce_queue_lifetime : conf->maximal_queue_lifetime;
-    return (clock_wall() - (int64_t)w->envelope->arrived) * 1000 >= life;
+    uint64_t from = w->envelope->released != 0 ? w->envelope->released : w->envelope->arrived;
+    return (clock_wall() - (int64_t)from) * 1000 >= life;
 }
 
 /* Gives up what is still pending when its time is over. */
@@ -209,7 +240,7 @@ static void waiting_end_try(struct waiting *w)
     if (w->deleted)
         while (e->rcpt_count > 0)
             envelope_remove(e, e->rcpt_count - 1);
-    if (waiting_expired(w))
+    if (e->hold == NULL && waiting_expired(w))
         waiting_expire(w);
     for (size_t i = e->rcpt_count; i-- > 0;) {
         e->rcpts[i].busy = false;
@@ -250,7 +281,9 @@ static void local_run(void *arg)
         if (r->kind != QUEUE_RCPT_MAILBOX || r->state != ENVELOPE_PENDING)
             continue;
         store_base_name((int64_t)e->arrived, e->id, (unsigned)r->number, name, sizeof(name));
-        if (fd >= 0 && deliver_link(q->spool.mail_fd, &r->owner, name, fd) == 0)
+        /* Durable at once: no record of the journal promises this delivery any more. */
+        if (fd >= 0 && deliver_link(q->spool.mail_fd, &r->owner, name, fd) == 0 &&
+            deliver_sync(q->spool.mail_fd, &r->owner, fd) == 0)
             r->done = true;
         else
             envelope_set(&r->status, strerror(errno));
@@ -316,21 +349,72 @@ bool waiting_flush(struct waiting *w)
     return true;
 }
 
+/* Ends a try early. What a relay is at is waited for: it may be sent by now. */
+static void cut_try(struct waiting *w)
+{
+    w->jobs++;
+    relays_cancel(w);
+    waiting_job_done(w);
+}
+
 bool waiting_delete(struct waiting *w)
 {
     if (w->deleted)
         return false;
     w->deleted = true;
     log_notice("message deleted by the administrator", LOG_STR("id", w->envelope->id));
-    if (w->state == WAITING_SCHEDULED) {
+    if (w->state == WAITING_SCHEDULED || w->state == WAITING_HELD) {
         schedule_remove(&w->queue->schedule, &w->entry);
         waiting_end_try(w);
     } else if (w->state == WAITING_TRYING) {
-        /* What a relay is at is waited for: it may be sent by now. */
-        w->jobs++;
-        relays_cancel(w);
-        waiting_job_done(w);
+        cut_try(w);
     }
+    return true;
+}
+
+static void wish(struct waiting *w, int what, const char *why)
+{
+    char *copy = why == NULL ? NULL : mem_strdup(why);
+    free(w->wish_why);
+    w->wish_why = copy;
+    w->wish = what;
+}
+
+bool waiting_hold(struct waiting *w, const char *why)
+{
+    bool held = w->wish == WISH_NONE ? w->envelope->hold != NULL : w->wish == WISH_HOLD;
+    if (w->deleted || held)
+        return false;
+    log_notice("message held", LOG_STR("id", w->envelope->id), LOG_STR("why", why));
+    if (w->state == WAITING_UPDATING || w->state == WAITING_AGAIN) {
+        wish(w, WISH_HOLD, why);
+        return true;
+    }
+    set_hold(w, why);
+    if (w->state == WAITING_SCHEDULED) {
+        schedule_remove(&w->queue->schedule, &w->entry);
+        waiting_update(w);
+    } else if (w->state == WAITING_TRYING) {
+        cut_try(w);
+    }
+    return true;
+}
+
+bool waiting_release(struct waiting *w)
+{
+    bool held = w->wish == WISH_NONE ? w->envelope->hold != NULL : w->wish == WISH_HOLD;
+    if (w->deleted || !held)
+        return false;
+    log_notice("message released", LOG_STR("id", w->envelope->id));
+    if (w->state == WAITING_UPDATING || w->state == WAITING_AGAIN) {
+        wish(w, WISH_RELEASE, NULL);
+        return true;
+    }
+    set_hold(w, NULL);
+    w->envelope->released = w->envelope->next = (uint64_t)clock_wall();
+    w->wait = 0;
+    if (w->state == WAITING_HELD)
+        waiting_update(w);
     return true;
 }
 

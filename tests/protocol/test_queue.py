@@ -4,6 +4,7 @@ import email
 import email.policy
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -114,11 +115,17 @@ class QueueTest(unittest.TestCase):
 
     def restart(self):
         """kill -9, and a new one."""
+        self.kill()
+        self.start()
+
+    def kill(self):
         self.c.close()
         self.queue.child.send_signal(signal.SIGKILL)
         self.queue.child.wait()
         self.queue.control.close()
         os.unlink(f"{self.queue.run}/queue.sock")
+
+    def start(self):
         self.queue.start()
         self.c = self.queue.connect()
 
@@ -133,12 +140,13 @@ class QueueTest(unittest.TestCase):
         self.number += 1
         return f"{self.number:016d}"
 
-    def post(self, *rcpts, text=TEXT, sender="s@example.org", ident=None, size=None, split=0, trace=TRACE):
+    def post(self, *rcpts, text=TEXT, sender="s@example.org", ident=None, size=None, split=0, trace=TRACE,
+             hold=None):
         ident = ident or self.new_id()
         fd = self.file(text)
         if split:
             self.c.send(RCPTS, self.rcpts(Body().str(ident), rcpts[:split]))
-        body = Body().str(ident).str(sender).str("test [192.0.2.1]").str(None).u64(len(text) if size is None else size)
+        body = Body().str(ident).str(sender).str("test [192.0.2.1]").str(None).str(hold).u64(len(text) if size is None else size)
         body.u32(trace).u8(1).u32(len(rcpts))
         self.c.send(COMMIT, self.rcpts(body, rcpts[split:]), 9, [fd])
         os.close(fd)
@@ -281,6 +289,145 @@ class Local(QueueTest):
         os.unlink(path)
         self.restart()
         self.assertEqual(self.files(), [])
+
+
+class Held(QueueTest):
+    CONF = {"minimal_backoff_time": "10m", "maximal_backoff_time": "10m"}
+    FLUSH, DELETE, HOLD, RELEASE = range(4)
+
+    def act(self, ident, action, why=None):
+        self.c.send(ACTION, Body().str(ident).u8(action).str(why), 5)
+        m = self.c.read()
+        self.assertEqual((m.kind, m.id), (ACTED, 5))
+        n = m.u32()
+        m.end()
+        return n
+
+    def held(self):
+        """What is listed: why each is held, or None, by id."""
+        self.c.send(LIST, Body().str(""), 6)
+        m = self.c.read()
+        self.assertEqual((m.kind, m.id), (LISTED, 6))
+        found = {}
+        for _ in range(m.u32()):
+            ident = m.str()
+            m.str()
+            for _ in range(3):
+                self.u64(m)
+            found[ident] = m.str()
+            for _ in range(m.u32()):
+                m.str()
+                m.str()
+        return found
+
+    def nothing_moves(self, ident, why):
+        """Neither a flush nor a restart moves it."""
+        self.assertEqual(self.act(ident, self.FLUSH), 0)
+        for _ in range(2):
+            self.assertEqual((self.held(), self.files()), ({ident: why}, []))
+            self.restart()
+
+    def test_arrives_held(self):
+        ident, result = self.post(mailbox(), remote("a@b.example"), hold="check entry cn=x: 100% \u00fc")
+        self.assertEqual(result, ACCEPTED)
+        self.nothing_moves(ident, "check entry cn=x: 100% \u00fc")
+        r = self.relay()
+        self.assertEqual(self.act(ident, self.RELEASE), 1)
+        job = self.job(r)
+        self.assertEqual(job["to"], ["a@b.example"])
+        self.done(r, job, (SENT, "mx", "250 ok"))
+        self.wait(lambda: self.spool() == [] and self.held() == {})
+        self.assertEqual(len(self.files()), 1)
+        self.restart()
+        self.assertEqual(len(self.files()), 1)
+        self.assertEqual(self.act(ident, self.RELEASE), 0)
+
+    def test_released_and_killed_before_it_is_sent(self):
+        ident, _ = self.post(remote("a@b.example"), hold="x")
+        self.assertEqual(self.act(ident, self.RELEASE), 1)
+        self.wait(lambda: self.held() == {ident: None})
+        self.wait(lambda: "next" in self.envelope(ident) and "\nhold " not in self.envelope(ident))
+        self.restart()
+        r = self.relay()
+        job = self.job(r)
+        self.assertEqual((job["id"], self.held()), (ident, {ident: None}))
+        self.done(r, job, (SENT, "mx", "250 ok"))
+        self.wait(lambda: self.spool() == [])
+
+    def envelope(self, ident):
+        with open(f"{self.mail}/queue/spool/{ident}.env", encoding="ascii") as f:
+            return f.read()
+
+    def test_large_message(self):
+        ident, _ = self.post(mailbox(), text=TEXT + b"x" * 200000, hold="large")
+        time.sleep(0.6)  # a checkpoint: its file must stay
+        self.nothing_moves(ident, "large")
+        self.assertEqual(self.act("", self.RELEASE), 1)
+        self.wait(lambda: len(self.files()) == 1 and self.spool() == [])
+
+    def test_deleted(self):
+        ident, _ = self.post(mailbox(), hold="x")
+        self.assertEqual(self.act(ident, self.DELETE), 1)
+        self.wait(lambda: self.spool() == [])
+        self.restart()
+        self.assertEqual((self.held(), self.files()), ({}, []))
+
+    def test_held_while_it_waits(self):
+        r = self.relay()
+        ident, _ = self.post(remote("a@b.example"))
+        self.done(r, self.job(r), (DEFERRED, "mx", "451 later"))
+        self.wait(lambda: self.act(ident, self.HOLD, "by hand") == 1)
+        self.wait(lambda: "\nhold by%20hand\n" in self.envelope(ident))
+        self.assertEqual(self.act(ident, self.HOLD, "again"), 0)
+        self.nothing_moves(ident, "by hand")
+        r = self.relay()
+        self.assertEqual(self.act(ident, self.RELEASE), 1)
+        self.done(r, self.job(r), (SENT, "mx", "250 ok"))
+        self.wait(lambda: self.spool() == [])
+
+    def test_held_while_a_relay_is_at_it(self):
+        r = self.relay(slots=1)
+        ident, _ = self.post(remote("a@b.example"), remote("c@d.example"))
+        job = self.job(r)
+        self.assertEqual(self.act(ident, self.HOLD), 1)
+        self.done(r, job, (SENT, "mx", "250 ok"))
+        self.wait(lambda: job["to"][0] not in self.envelope(ident))
+        self.nothing_moves(ident, "by the administrator")
+        r = self.relay()
+        self.act(ident, self.RELEASE)
+        other = self.job(r)
+        self.assertEqual(sorted(job["to"] + other["to"]), ["a@b.example", "c@d.example"])
+        self.done(r, other, (SENT, "mx", "250 ok"))
+        self.wait(lambda: self.spool() == [])
+
+    def made_old(self, ident):
+        """False while the journal still has the message as it was."""
+        self.kill()
+        text = re.sub(r"\narrived \d+\n", "\narrived 1000000000\n", self.envelope(ident))
+        with open(f"{self.mail}/queue/spool/{ident}.env", "w", encoding="ascii") as f:
+            f.write(text)
+        self.start()
+        return self.envelope(ident) == text
+
+    def test_life_counts_from_the_release(self):
+        ident, _ = self.post(remote("a@b.example"), hold="x")
+        self.wait(lambda: self.made_old(ident))
+        r = self.relay()
+        self.assertEqual(self.act(ident, self.RELEASE), 1)
+        self.done(r, self.job(r), (DEFERRED, "mx", "451 later"))
+        self.wait(lambda: "tries 1" in self.envelope(ident))
+        self.assertIn("\narrived 1000000000\n", self.envelope(ident))
+        self.assertIn("pending", self.envelope(ident))
+
+    def test_held_between_two_updates(self):
+        """Hold and release in one breath, whatever the message is at."""
+        r = self.relay()
+        ident, _ = self.post(remote("a@b.example"), hold="x")
+        for action in (self.RELEASE, self.HOLD, self.RELEASE, self.HOLD, self.RELEASE):
+            self.assertEqual(self.act(ident, action), 1)
+        job = self.job(r)
+        self.done(r, job, (SENT, "mx", "250 ok"))
+        self.wait(lambda: self.spool() == [])
 
 
 class Full(QueueTest):

@@ -63,6 +63,29 @@ static void test_round_trip(void **state)
     buf_free(&b);
 }
 
+/* Envelopes without these lines, as they were written before there were any, are read. */
+static void test_optional(void **state)
+{
+    (void)state;
+    struct buf a = {.max = 10000};
+    struct envelope *e = sample();
+    assert_int_equal(envelope_write(e, &a), 0);
+    assert_null(strstr(buf_str(&a), "\nhold"));
+    assert_null(strstr(buf_str(&a), "\nreleased"));
+    buf_clear(&a);
+    envelope_set(&e->hold, "a word");
+    e->released = 1700000001;
+    assert_int_equal(envelope_write(e, &a), 0);
+    struct envelope *f = envelope_read(a.data, a.len);
+    assert_non_null(f);
+    assert_string_equal(f->hold, "a word");
+    assert_int_equal(f->released, 1700000001);
+    assert_int_equal(f->rcpt_count, 2);
+    envelope_free(&e);
+    envelope_free(&f);
+    buf_free(&a);
+}
+
 static void test_cut(void **state)
 {
     (void)state;
@@ -115,9 +138,8 @@ static void test_many_rcpts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_optional),
+        cmocka_unit_test(test_cut),        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_many_rcpts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
