@@ -265,13 +265,28 @@ static void check_relayhost(struct check *c)
     free(host);
 }
 
+static void check_logins(struct check *c)
+{
+    const struct conf *conf = c->conf;
+    check_words(c, "auth_mechanisms", &conf->auth_mechanisms,
+                "plain login scram-sha-1 scram-sha-256 scram-sha-512 external");
+    check_words(c, "auth_ssl_cert_map", &conf->auth_ssl_cert_map, "certificate san dn rule");
+    if (*conf->ssl_cert_dn_rule != '\0' && strstr(conf->ssl_cert_dn_rule, "=%u") == NULL)
+        check_fault(c, "ssl_cert_dn_rule",
+                    "\"%s\" does not say where the name is; write %%u for one value, such as "
+                    "CN=%%u,O=Example",
+                    conf->ssl_cert_dn_rule);
+    if (*conf->auth_admin_group != '\0' && strchr(conf->auth_admin_group, '=') == NULL)
+        check_fault(c, "auth_admin_group", "\"%s\" is no DN; write the DN of a group",
+                    conf->auth_admin_group);
+}
+
 static void check_rest(struct check *c)
 {
     const struct conf *conf = c->conf;
     check_names(c);
     check_relayhost(c);
-    check_words(c, "auth_mechanisms", &conf->auth_mechanisms,
-                "plain login scram-sha-1 scram-sha-256 scram-sha-512");
+    check_logins(c);
     if (!str_istarts(conf->smtpd_banner, conf->myhostname))
         check_fault(c, "smtpd_banner",
                     "does not begin with %s, as RFC 5321 section 4.2 wants; begin it with "

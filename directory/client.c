@@ -90,10 +90,15 @@ static void trace(const struct directory *d, const struct index_key *key, const 
     static const struct {
         enum index_kind kind;
         const char *name;
-    } kinds[] = {
-        {INDEX_ADDRESS, "address"},     {INDEX_NAME, "name"},     {INDEX_DN, "DN"},
-        {INDEX_DOMAIN, "domain"},       {INDEX_MEMBER, "member"}, {INDEX_MEMBER_ADDRESS, "member"},
-        {INDEX_GLOBAL, "global policy"}};
+    } kinds[] = {{INDEX_ADDRESS, "address"},
+                 {INDEX_NAME, "name"},
+                 {INDEX_DN, "DN"},
+                 {INDEX_DOMAIN, "domain"},
+                 {INDEX_MEMBER, "member"},
+                 {INDEX_MEMBER_ADDRESS, "member"},
+                 {INDEX_GLOBAL, "global policy"},
+                 {INDEX_CERTIFICATE, "certificate"},
+                 {INDEX_PRINCIPAL, "principal"}};
     char by[DB_KEY_MAX + 32];
     if (d->trace == NULL)
         return;
@@ -320,6 +325,30 @@ enum answer entry_by_login(struct snapshot *snap, const char *login, const struc
     if (names == 1 && addresses == 1 && uuid_eq(entry_uuid(by_name[0]), entry_uuid(by_address[0])))
         addresses = 0;
     return answer(snap, names + addresses, snap->fresh_for_login);
+}
+
+static enum answer entry_by_credential(struct snapshot *snap, enum index_kind kind,
+                                       const char *text, const struct entry **out)
+{
+    const struct entry *found[2];
+    struct index_key key;
+    if (index_key_folded(&key, kind, text) < 0)
+        return ANSWER_ABSENT; /* nobody's can be as long */
+    int n = snapshot_find(snap, &key, ENTRY_USER, found);
+    if (n > 0)
+        *out = found[0];
+    return answer(snap, n, snap->fresh_for_login);
+}
+
+enum answer entry_by_certificate(struct snapshot *snap, const char *hash, const struct entry **out)
+{
+    return entry_by_credential(snap, INDEX_CERTIFICATE, hash, out);
+}
+
+enum answer entry_by_principal(struct snapshot *snap, const char *principal,
+                               const struct entry **out)
+{
+    return entry_by_credential(snap, INDEX_PRINCIPAL, principal, out);
 }
 
 enum answer directory_domain(struct snapshot *snap, const char *domain, const struct entry **out)

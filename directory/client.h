@@ -127,6 +127,9 @@ enum entry_attr {
     ATTR_RESTRICTIONS,    /* what a restriction class stands for */
     ATTR_SEND_AS,         /* DNs of those who may send as this entry */
     ATTR_SEND_AS_ADDRESS, /* the same by address */
+    ATTR_CERTIFICATE,     /* of each of a user's certificates the SHA-256 hash, in lower-case hex */
+    ATTR_PRINCIPAL,       /* Kerberos principals of a user */
+    ATTR_DELEGATE,        /* DNs of users and groups who may act for this user */
     ATTR_COUNT
 };
 
@@ -139,6 +142,11 @@ enum answer entry_by_dn(struct snapshot *snap, const char *dn, const struct entr
 /* The user that logs in under this name: uid, or an address of the user (case ignored). Two:
  * unknown. */
 enum answer entry_by_login(struct snapshot *snap, const char *login, const struct entry **out);
+/* The user who has this certificate (a value of ATTR_CERTIFICATE), or this Kerberos principal (case
+ * ignored). Two: unknown. */
+enum answer entry_by_certificate(struct snapshot *snap, const char *hash, const struct entry **out);
+enum answer entry_by_principal(struct snapshot *snap, const char *principal,
+                               const struct entry **out);
 /* The entry behind *uuid (zeros: the first of all), whose uuid *uuid gets; absent past the last. */
 enum answer entry_next(struct snapshot *snap, struct uuid *uuid, const struct entry **out);
 const struct uuid *entry_uuid(const struct entry *e);

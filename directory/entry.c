@@ -114,6 +114,9 @@ const char *entry_attr_name(enum entry_attr attr)
         [ATTR_LANGUAGE] = "preferredLanguage",
         [ATTR_SEND_AS] = "sendAs",
         [ATTR_SEND_AS_ADDRESS] = "delegate",
+        [ATTR_CERTIFICATE] = "certificate",
+        [ATTR_PRINCIPAL] = "principal",
+        [ATTR_DELEGATE] = "delegate",
     };
     return names[attr] != NULL ? names[attr] : "attribute";
 }
@@ -305,13 +308,18 @@ int index_key_dn(struct index_key *key, enum index_kind kind, const char *dn)
 
 int index_key_name(struct index_key *key, const char *name)
 {
+    return index_key_folded(key, INDEX_NAME, name);
+}
+
+int index_key_folded(struct index_key *key, enum index_kind kind, const char *name)
+{
     char lower[ADDRESS_STRLEN];
     size_t len = strlen(name);
     if (len == 0 || len >= DB_KEY_MAX - 1)
         return -1;
     memcpy(lower, name, len + 1);
     str_lower(lower);
-    index_key(key, INDEX_NAME, lower, len);
+    index_key(key, kind, lower, len);
     return 0;
 }
 
@@ -343,6 +351,21 @@ static void emit_names(const struct entry *e, const struct key_sink *sink)
         if (index_key_name(&key, value) == 0)
             sink->fn(&key, sink->arg);
     }
+}
+
+static void emit_credentials(const struct entry *e, const struct key_sink *sink)
+{
+    static const struct {
+        enum entry_attr attr;
+        enum index_kind kind;
+    } rows[] = {{ATTR_CERTIFICATE, INDEX_CERTIFICATE}, {ATTR_PRINCIPAL, INDEX_PRINCIPAL}};
+    const char *value;
+    for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++)
+        for (size_t i = 0; (value = entry_value(e, rows[r].attr, i)) != NULL; i++) {
+            struct index_key key;
+            if (index_key_folded(&key, rows[r].kind, value) == 0)
+                sink->fn(&key, sink->arg);
+        }
 }
 
 static void emit_domains(const struct entry *e, const struct key_sink *sink)
@@ -406,6 +429,8 @@ void entry_index_keys(const struct entry *e, void (*fn)(const struct index_key *
         emit_addresses(e, INDEX_ADDRESS, ATTR_MAIL_ALTERNATE, &sink);
         emit_names(e, &sink);
     }
+    if ((kinds & ENTRY_USER) != 0)
+        emit_credentials(e, &sink);
     if ((kinds & ENTRY_GROUP) != 0)
         emit_members(e, &sink);
     if ((kinds & ENTRY_DOMAIN) != 0)

@@ -1,4 +1,4 @@
-/* Membership seen from the member: no group is expanded. Private to directory/. */
+/* Membership seen from the member: no group is expanded. */
 #ifndef DIRIGO_DIRECTORY_MEMBER_H
 #define DIRIGO_DIRECTORY_MEMBER_H
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "directory/secrets.h"
+#include "gateway/base/hmac.h"
 #include "gateway/base/str.h"
 
 /* What an object class says of an entry. */
@@ -63,6 +64,7 @@ enum {
     TAKE_STATUS,
     TAKE_GLOBAL,
     TAKE_SECRET,
+    TAKE_CERTIFICATE, /* DER, of which the hash is kept */
     TAKE_CLASS
 };
 
@@ -117,6 +119,10 @@ static const struct profile_row {
     {"publicDelegates", ATTR_SEND_AS, TAKE_VALUE},
     {"kolabDelegate", ATTR_SEND_AS_ADDRESS, TAKE_VALUE},
     {"authPassword", ATTR_COUNT, TAKE_SECRET},
+    {"userCertificate", ATTR_CERTIFICATE, TAKE_CERTIFICATE},
+    {"krbPrincipalName", ATTR_PRINCIPAL, TAKE_VALUE},
+    {"userPrincipalName", ATTR_PRINCIPAL, TAKE_VALUE},
+    {"dirigoDelegate", ATTR_DELEGATE, TAKE_VALUE},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -190,6 +196,15 @@ static void take_secret(struct profile_entry *p, const char *value, size_t len)
     buf_append(p->secrets, &nul, 1);
 }
 
+static void take_certificate(struct profile_entry *p, const char *der, size_t len)
+{
+    uint8_t hash[HMAC_LEN];
+    char text[2 * HMAC_LEN + 1];
+    hash_sha256(der, len, hash);
+    str_hex(text, hash, sizeof(hash));
+    entry_draft_add(p->draft, ATTR_CERTIFICATE, text, strlen(text));
+}
+
 static void take(struct profile_entry *p, const struct profile_row *row, const char *value,
                  size_t len)
 {
@@ -202,6 +217,9 @@ static void take(struct profile_entry *p, const struct profile_row *row, const c
         return;
     case TAKE_SECRET:
         take_secret(p, value, len);
+        return;
+    case TAKE_CERTIFICATE:
+        take_certificate(p, value, len);
         return;
     case TAKE_MODE:
         take_mode(p, value, len);

@@ -20,7 +20,7 @@
 #include "directory/db.h"
 #include "gateway/base/buf.h"
 
-#define REPLICA_FORMAT 4
+#define REPLICA_FORMAT 5
 
 enum replica_table {
     TABLE_META,
@@ -57,7 +57,9 @@ enum index_kind {
     INDEX_GLOBAL = 'g',         /* no text -> policies that govern everything */
     INDEX_STAGE = 's', /* an attribute's number, one byte -> policies that have a list there */
     INDEX_CLASS = 'c', /* names of restriction classes; lower case */
-    INDEX_ACCESS = 'x' /* table, NUL, and what access.c puts behind it */
+    INDEX_CERTIFICATE = 'f', /* what ATTR_CERTIFICATE has */
+    INDEX_PRINCIPAL = 'k',   /* Kerberos principals; lower case */
+    INDEX_ACCESS = 'x'       /* table, NUL, and what access.c puts behind it */
 };
 
 struct index_key {
@@ -70,6 +72,8 @@ void index_key(struct index_key *key, enum index_kind kind, const char *text, si
 int index_key_dn(struct index_key *key, enum index_kind kind, const char *dn);
 /* The key of a name, ASCII case folded; -1 where it is empty or longer than any name. */
 int index_key_name(struct index_key *key, const char *name);
+/* The same in another index. */
+int index_key_folded(struct index_key *key, enum index_kind kind, const char *text);
 
 /* ---- entries ---- */
 

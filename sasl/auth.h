@@ -62,14 +62,24 @@ struct login {
 enum login_answer login_lookup(struct auth_process *p, const char *name, struct login *out,
                                const char **why);
 void login_clear(struct login *l);
-/* Whether both names are of one entry. */
-bool login_same(struct auth_process *p, const char *a, const char *b);
+/* The same of an entry that was looked up in some other way, with that lookup's answer. name: it
+ * was called by, or NULL. */
+enum login_answer login_of(struct auth_process *p, struct snapshot *snap, enum answer answer,
+                           const struct entry *e, const char *name, struct login *out,
+                           const char **why);
 /*
  * The keys that SCRAM is to be served with for a name: those of its entry for mechanism, or one
  * made up. *owner is whose they are; zeros for a made-up one. 0, or -1 where it cannot be told now.
  */
 int login_keys(struct auth_process *p, const char *name, const char *mechanism, struct uuid *owner,
                struct secrets_list *out);
+
+/* ---- act.c: acting for others ---- */
+
+/* Whether who has proved to be actor may act for another entry. Yes: LOGIN_FOUND; *by gets a static
+ * text for the log. */
+enum login_answer act_for(struct auth_process *p, const struct login *actor,
+                          const struct login *target, const char **by, const char **why);
 
 /* ---- exchange.c: the messages of protocol.h ---- */
 

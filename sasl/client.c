@@ -16,6 +16,7 @@ struct auth_client {
     uint32_t last_exchange;
     struct buf plain; /* what is offered without TLS, where that is allowed at all */
     struct buf tls;
+    struct buf external; /* the same and EXTERNAL */
 };
 
 struct auth {
@@ -35,11 +36,17 @@ struct auth {
 
 static void client_list_mechanisms(struct auth_client *c)
 {
+    bool external = false;
     for (size_t i = 0; i < c->conf->auth_mechanisms.n; i++) {
         char *name = mem_strdup(c->conf->auth_mechanisms.v[i]);
         for (char *p = name; *p != '\0'; p++)
             if (*p >= 'a' && *p <= 'z')
                 *p -= 'a' - 'A';
+        if (strcmp(name, "EXTERNAL") == 0) {
+            external = true;
+            free(name);
+            continue;
+        }
         /* A server that takes bindings has to say so: a client that could bind and is told nothing
          * must suspect that the -PLUS name was removed on the way (RFC 5802 section 6). */
         if (str_istarts(name, "SCRAM-"))
@@ -50,6 +57,8 @@ static void client_list_mechanisms(struct auth_client *c)
     }
     (void)buf_str(&c->tls);
     (void)buf_str(&c->plain);
+    (void)buf_printf(&c->external, "%s%s%s", (const char *)c->tls.data,
+                     external && c->tls.len > 0 ? " " : "", external ? "EXTERNAL" : "");
 }
 
 struct auth_client *auth_client_new(struct loop *loop, const char *socket_path,
@@ -71,11 +80,21 @@ void auth_client_free(struct auth_client **pc)
     ipc_client_free(&c->ipc);
     buf_free(&c->plain);
     buf_free(&c->tls);
+    buf_free(&c->external);
     free(c);
 }
 
-const char *auth_mechanisms(const struct auth_client *c, bool tls, const struct netaddr *peer)
+static bool client_believes(const struct auth_client *c, const struct tls_peer *certificate)
 {
+    return certificate != NULL &&
+           (certificate->verified || (certificate->in_date && c->conf->auth_ssl_trust_directory));
+}
+
+const char *auth_mechanisms(const struct auth_client *c, bool tls,
+                            const struct tls_peer *certificate, const struct netaddr *peer)
+{
+    if (tls && client_believes(c, certificate))
+        return (const char *)c->external.data;
     if (tls)
         return c->tls.len > 0 ? (const char *)c->tls.data : "";
     if (c->conf->disable_plaintext_auth || !netaddr_is_loopback(peer) || c->plain.len == 0)
@@ -204,6 +223,23 @@ static void auth_send(struct auth *a, struct msg *m)
     a->request = ipc_request(a->client->ipc, &m, wait, auth_answered, a);
 }
 
+static void auth_put_certificate(struct msg *m, const struct tls_peer *c)
+{
+    uint32_t count = 0;
+    msg_put_bool(m, c != NULL);
+    if (c == NULL)
+        return;
+    msg_put_bool(m, c->verified);
+    msg_put_bool(m, c->in_date);
+    msg_put_str(m, c->subject);
+    msg_put_str(m, c->fingerprint);
+    while (c->emails[count] != NULL)
+        count++;
+    msg_put_u32(m, count);
+    for (uint32_t i = 0; i < count; i++)
+        msg_put_str(m, c->emails[i]);
+}
+
 void auth_start(struct auth *a, const char *mechanism, const void *initial, size_t initial_len)
 {
     const struct auth_session *s = &a->session;
@@ -222,6 +258,7 @@ void auth_start(struct auth *a, const char *mechanism, const void *initial, size
     msg_put_u32(m, s->tls_bits > 0 ? (uint32_t)s->tls_bits : 0);
     msg_put_str(m, s->binding_name);
     msg_put_bytes(m, s->binding, s->binding_name != NULL ? s->binding_len : 0);
+    auth_put_certificate(m, strcmp(mechanism, "EXTERNAL") == 0 ? s->certificate : NULL);
     msg_put_str(m, mechanism);
     msg_put_bool(m, initial != NULL);
     msg_put_bytes(m, initial, initial != NULL ? initial_len : 0);

@@ -15,6 +15,7 @@
 #include "gateway/base/netaddr.h"
 #include "gateway/base/uuid.h"
 #include "gateway/event/loop.h"
+#include "gateway/event/tls.h"
 #include "gateway/ipc/channel.h"
 
 enum auth_result {
@@ -65,6 +66,7 @@ struct auth_session {
     const char *binding_name; /* channel binding, or NULL */
     const void *binding;
     size_t binding_len;
+    const struct tls_peer *certificate; /* the client's, or NULL */
 };
 
 /* One login. done is called once for auth_start and once for each auth_step, never from inside
@@ -83,8 +85,12 @@ void auth_cancel(struct auth *a);
  * and wiped. */
 void auth_login(struct auth *a, const char *user, const char *password);
 
-/* The mechanisms to offer, space-separated and upper-case, on a connection with or without TLS:
- * without it and without the right to clear text, "" . Static or owned by c. */
-const char *auth_mechanisms(const struct auth_client *c, bool tls, const struct netaddr *peer);
+/*
+ * The mechanisms to offer, space-separated and upper-case, on a connection with or without TLS:
+ * without it and without the right to clear text, "" . EXTERNAL is among them where the client
+ * gave a certificate (certificate is not NULL) that can be believed. Static or owned by c.
+ */
+const char *auth_mechanisms(const struct auth_client *c, bool tls,
+                            const struct tls_peer *certificate, const struct netaddr *peer);
 
 #endif

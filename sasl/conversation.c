@@ -29,6 +29,7 @@ struct conversation {
     const struct conversation_ops *ops;
     void *arg;
     char *user;     /* from the callbacks, before Cyrus tells it */
+    char *other;    /* whom it asks to act for, or NULL */
     char *password; /* wiped */
     bool unavailable;
     bool scram;
@@ -173,7 +174,8 @@ static int take_password(sasl_conn_t *conn, void *context, const char *user, con
     return SASL_OK;
 }
 
-static int may_act_as(sasl_conn_t *conn, void *context, const char *other, unsigned other_len,
+/* Called when the client asks for another identity; see conversation.h. */
+static int take_other(sasl_conn_t *conn, void *context, const char *other, unsigned other_len,
                       const char *user, unsigned user_len, const char *realm, unsigned realm_len,
                       struct propctx *propctx)
 {
@@ -182,15 +184,14 @@ static int may_act_as(sasl_conn_t *conn, void *context, const char *other, unsig
     (void)realm;
     (void)realm_len;
     (void)propctx;
+    free(c->other);
+    c->other = NULL;
     if (other_len == user_len && memcmp(other, user, user_len) == 0)
         return SASL_OK;
-    if (other_len > NAME_MAX_LEN || user_len > NAME_MAX_LEN)
+    if (other_len > NAME_MAX_LEN || memchr(other, '\0', other_len) != NULL)
         return SASL_NOAUTHZ;
-    char *from = mem_strndup(user, user_len), *to = mem_strndup(other, other_len);
-    bool ok = c->ops->may_act_as(from, to, c->arg);
-    free(from);
-    free(to);
-    return ok ? SASL_OK : SASL_NOAUTHZ;
+    c->other = mem_strndup(other, other_len);
+    return SASL_OK;
 }
 
 /* ---- the property plugin: where Cyrus asks for stored keys ---- */
@@ -284,6 +285,8 @@ static int conversation_set_up(struct conversation *c, const struct conversation
 
     if (rc == SASL_OK && setup->tls_bits > 0)
         rc = sasl_setprop(c->conn, SASL_SSF_EXTERNAL, &external);
+    if (rc == SASL_OK && setup->external != NULL)
+        rc = sasl_setprop(c->conn, SASL_AUTH_EXTERNAL, setup->external);
     if (rc == SASL_OK && setup->binding_name != NULL) {
         c->binding_name = mem_strdup(setup->binding_name);
         c->binding_data = mem_strndup(setup->binding, setup->binding_len);
@@ -307,7 +310,7 @@ struct conversation *conversation_new(struct cyrus *cyrus, const struct conversa
     c->arg = arg;
     c->callbacks[0] =
         (sasl_callback_t){SASL_CB_SERVER_USERDB_CHECKPASS, CALLBACK(take_password), c};
-    c->callbacks[1] = (sasl_callback_t){SASL_CB_PROXY_POLICY, CALLBACK(may_act_as), c};
+    c->callbacks[1] = (sasl_callback_t){SASL_CB_PROXY_POLICY, CALLBACK(take_other), c};
     c->callbacks[2] = (sasl_callback_t){SASL_CB_LIST_END, NULL, NULL};
     int rc =
         sasl_server_new(setup->service, cyrus->conf->myhostname, NULL,
@@ -331,6 +334,7 @@ void conversation_free(struct conversation **pc)
     sasl_dispose(&c->conn);
     mem_wipe_free_str(c->password);
     free(c->user);
+    free(c->other);
     free(c->binding_name);
     free(c->binding_data);
     free(c);
@@ -392,7 +396,7 @@ enum conversation_result conversation_start(struct conversation *c, const char *
     const char *challenge = NULL;
     unsigned challenge_len = 0;
     c->scram = str_istarts(mechanism, "SCRAM-");
-    c->text = c->scram || str_ieq(mechanism, "LOGIN");
+    c->text = c->scram || str_ieq(mechanism, "LOGIN") || str_ieq(mechanism, "EXTERNAL");
     if (initial != NULL && !conversation_admits(c, initial, len))
         return CONVERSATION_MALFORMED;
     int rc =
@@ -414,6 +418,11 @@ enum conversation_result conversation_step(struct conversation *c, const char *d
 const char *conversation_user(const struct conversation *c)
 {
     return c->user;
+}
+
+const char *conversation_other(const struct conversation *c)
+{
+    return c->other;
 }
 
 const char *conversation_password(const struct conversation *c)

@@ -6,7 +6,8 @@
  * password callback merely takes the password down and says yes; the conversation then ends with
  * CONVERSATION_DONE, and that means "the client has said who it is and has given this password", no
  * more: conversation_password is not NULL then, and whoever runs the conversation has to have it
- * verified before anyone is told that the login succeeded.
+ * verified before anyone is told that the login succeeded. In the same way whom the client asks to
+ * act for (conversation_other) is taken down, to be judged once it has proved who it is.
  */
 #ifndef DIRIGO_SASL_CONVERSATION_H
 #define DIRIGO_SASL_CONVERSATION_H
@@ -27,8 +28,6 @@ struct conversation_ops {
     /* The stored keys (authPassword) for user, for which Cyrus asks once: 0, or -1 where they
      * cannot be told now. There is always one for the mechanism, made up where need be. */
     int (*keys)(const char *user, struct secrets_list *out, void *arg);
-    /* Whether the login user may act as the other name, which is not the same text. */
-    bool (*may_act_as)(const char *user, const char *other, void *arg);
 };
 
 struct conversation_setup {
@@ -38,6 +37,7 @@ struct conversation_setup {
     const char *binding_name; /* NULL: none */
     const void *binding;
     size_t binding_len;
+    const char *external; /* who the client is by other means (EXTERNAL); NULL: not known */
 };
 
 enum conversation_result {
@@ -63,6 +63,8 @@ enum conversation_result conversation_step(struct conversation *c, const char *d
                                            const char **out, size_t *out_len);
 /* Who the client says it is, as far as is known; NULL before. */
 const char *conversation_user(const struct conversation *c);
+/* Whom it asks to act for, where that is another name; NULL: for itself. */
+const char *conversation_other(const struct conversation *c);
 /* The password that has to be verified, or NULL where the conversation itself was the proof. */
 const char *conversation_password(const struct conversation *c);
 

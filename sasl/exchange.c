@@ -5,6 +5,8 @@
  *                                 ->  proved by key     ->  the entry is looked up  ->  RESULT
  *                                 ->  a password        ->  looked up, BIND at dirigo-directory
  *                                                           ->  RESULT
+ *   With EXTERNAL the client's certificate is the proof, and its entry is looked up first. Who asks
+ *   to act for another is judged last, when it is known who asks.
  *
  * A refusal waits: it leaves a delay after the client's last bytes came, not after it was decided,
  * so that it tells nothing of how long deciding took and a name that exists looks like one that
@@ -21,6 +23,7 @@
 #include "gateway/base/str.h"
 #include "gateway/base/ticket.h"
 #include "sasl/auth.h"
+#include "sasl/certificate.h"
 #include "sasl/client.h" /* enum auth_result */
 #include "sasl/protocol.h"
 
@@ -49,11 +52,14 @@ struct exchange {
     struct conversation *conversation;
     char *service, *session, *mechanism;
     struct netaddr client;
-    bool trusted;  /* the client is in mynetworks */
-    bool bound;    /* the password was verified */
-    char *claimed; /* the name or entry that this is an attempt at; NULL: not known yet */
-    struct uuid keys_owner;
+    bool trusted;           /* the client is in mynetworks */
+    bool bound;             /* the password was verified */
+    char *claimed;          /* the name or entry that this is an attempt at; NULL: not known yet */
+    struct uuid keys_owner; /* whose keys, or whose certificate, is the proof */
+    bool external;          /* by certificate: login is known before the conversation */
     struct login login;
+    struct login actor; /* who acts for login, where that is another entry */
+    const char *by;     /* for the log: what made the entry known, or the acting right; or NULL */
     enum auth_result result; /* EXCHANGE_DELAY */
 };
 
@@ -76,6 +82,7 @@ static void exchange_free(struct exchange *x)
     timer_free(&x->timer);
     conversation_free(&x->conversation);
     login_clear(&x->login);
+    login_clear(&x->actor);
     if (!x->trusted)
         throttle_leave(p->throttle, &x->client);
     if (x->claimed != NULL)
@@ -119,16 +126,25 @@ static void exchange_log(struct exchange *x, const char *result, const char *why
     const char *name = x->login.name;
     if (name == NULL && x->conversation != NULL)
         name = conversation_user(x->conversation);
-    const struct log_field fields[] = {
+    struct log_field fields[] = {
         LOG_STR("id", x->session),
         LOG_STR("service", x->service),
         LOG_STR("mechanism", x->mechanism),
         LOG_BYTES("login", name, name == NULL ? 0 : strnlen(name, LOG_NAME_MAX)),
         LOG_STR("peer", netaddr_str(&x->client, peer)),
         LOG_STR("result", result),
-        why == NULL ? (struct log_field){0} : LOG_STR("reason", why),
+        {0},
+        {0},
+        {0},
         {0},
     };
+    size_t n = sizeof(fields) / sizeof(*fields) - 4;
+    if (x->by != NULL)
+        fields[n++] = LOG_STR("by", x->by);
+    if (x->actor.name != NULL)
+        fields[n++] = LOG_STR("actor", x->actor.name);
+    if (why != NULL)
+        fields[n++] = LOG_STR("reason", why);
     log_write(LOG_LEVEL_INFO, "login", fields);
 }
 
@@ -180,7 +196,7 @@ static void exchange_refuse_as(struct exchange *x, enum auth_result result, cons
 {
     struct auth_process *p = x->process;
     char owner[UUID_STRLEN];
-    const char *name = x->conversation != NULL ? conversation_user(x->conversation) : NULL;
+    const char *name = x->conversation != NULL ? conversation_user(x->conversation) : x->claimed;
     exchange_log(x, "denied", why);
     /* An entry counts as one, by whatever name it is called. */
     if (x->login.name != NULL)
@@ -203,15 +219,53 @@ static void exchange_undecided(struct exchange *x, const char *why)
     exchange_end(x, AUTH_TEMPORARY);
 }
 
+/* It may not, or that cannot be told now: the refusal tells no more than any other. */
+static void exchange_not_for(struct exchange *x, enum login_answer answer, const char *other,
+                             const char *why)
+{
+    log_info("acting for another", LOG_STR("id", x->session), LOG_STR("login", x->login.name),
+             LOG_BYTES("other", other, strnlen(other, LOG_NAME_MAX)),
+             LOG_STR("result", answer == LOGIN_UNKNOWN ? "temporary" : "denied"));
+    if (answer == LOGIN_UNKNOWN)
+        exchange_undecided(x, why);
+    else
+        exchange_refuse(x, why);
+}
+
 static void exchange_succeed(struct exchange *x)
 {
     struct auth_process *p = x->process;
+    const struct login *who = x->actor.name != NULL ? &x->actor : &x->login;
     char owner[UUID_STRLEN];
-    throttle_succeeded(p->throttle, uuid_str(&x->login.owner, owner));
-    throttle_succeeded(p->throttle, x->login.name);
+    throttle_succeeded(p->throttle, uuid_str(&who->owner, owner));
+    throttle_succeeded(p->throttle, who->name);
     p->succeeded++;
     exchange_log(x, "ok", NULL);
     exchange_end(x, AUTH_OK);
+}
+
+/* The client has proved who it is; may it act for whom it asks to? */
+static void exchange_authorise(struct exchange *x)
+{
+    const char *other = conversation_other(x->conversation), *why = "", *by = NULL;
+    struct login target = {0};
+    enum login_answer answer = LOGIN_FOUND;
+    if (other != NULL)
+        answer = login_lookup(x->process, other, &target, &why);
+    if (other != NULL && answer == LOGIN_FOUND && !uuid_eq(&target.owner, &x->login.owner)) {
+        answer = act_for(x->process, &x->login, &target, &by, &why);
+        if (answer == LOGIN_FOUND) {
+            x->by = by;
+            x->actor = x->login;
+            x->login = target;
+            memset(&target, 0, sizeof(target));
+        }
+    }
+    if (answer == LOGIN_FOUND)
+        exchange_succeed(x);
+    else
+        exchange_not_for(x, answer, other, why);
+    login_clear(&target);
 }
 
 static void exchange_timer(void *arg)
@@ -250,7 +304,7 @@ static int exchange_bound(enum ipc_status status, struct msg *m, void *arg)
     switch ((enum directory_bind)result) {
     case DIRECTORY_BIND_OK:
         x->bound = true;
-        exchange_succeed(x);
+        exchange_authorise(x);
         break;
     case DIRECTORY_BIND_INVALID:
         exchange_refuse(x, "wrong password");
@@ -312,7 +366,8 @@ static void exchange_decide(struct exchange *x)
 {
     const char *why = "", *password = conversation_password(x->conversation);
     const char *name = conversation_user(x->conversation);
-    enum login_answer answer = login_lookup(x->process, name, &x->login, &why);
+    enum login_answer answer =
+        x->external ? LOGIN_FOUND : login_lookup(x->process, name, &x->login, &why);
     if (answer != LOGIN_UNKNOWN && !exchange_claim(x, &x->login.owner, name)) {
         exchange_undecided(x, "too many attempts at this login under way");
         return;
@@ -332,7 +387,7 @@ static void exchange_decide(struct exchange *x)
     else if (!uuid_eq(&x->login.owner, &x->keys_owner))
         exchange_undecided(x, "the name went to another entry meanwhile");
     else
-        exchange_succeed(x);
+        exchange_authorise(x);
 }
 
 static void exchange_go_on(struct exchange *x, enum conversation_result result, const char *out,
@@ -374,15 +429,8 @@ static int exchange_keys(const char *user, struct secrets_list *out, void *arg)
     return -1;
 }
 
-static bool exchange_may_act_as(const char *user, const char *other, void *arg)
-{
-    struct exchange *x = arg;
-    return login_same(x->process, user, other);
-}
-
 static const struct conversation_ops conversation_ops = {
     .keys = exchange_keys,
-    .may_act_as = exchange_may_act_as,
 };
 
 /* ---- messages ---- */
@@ -396,6 +444,8 @@ struct start {
     const char *binding_name;
     const void *binding;
     size_t binding_len;
+    bool has_certificate;
+    struct certificate certificate;
     const char *mechanism;
     bool has_initial;
     const void *initial;
@@ -413,6 +463,8 @@ static int start_read(struct msg *m, struct start *s)
     s->tls_bits = msg_get_u32(m);
     s->binding_name = msg_get_str(m);
     s->binding = msg_get_bytes(m, &s->binding_len);
+    if (certificate_read(m, &s->has_certificate, &s->certificate) < 0)
+        return -1;
     s->mechanism = msg_get_str(m);
     s->has_initial = msg_get_bool(m);
     s->initial = msg_get_bytes(m, &s->initial_len);
@@ -478,8 +530,31 @@ static struct exchange *exchange_new(struct auth_process *p, struct ipc_peer *pe
     return x;
 }
 
+/* Whose the certificate is; false where the exchange has gone on to its end. */
+static bool exchange_know_certificate(struct exchange *x, const struct start *s)
+{
+    const char *why = "the client gave no certificate";
+    enum login_answer answer = LOGIN_REFUSED;
+    if (s->has_certificate)
+        answer = certificate_login(x->process, &s->certificate, &x->login, &x->by, &why);
+    if (answer != LOGIN_UNKNOWN &&
+        !exchange_claim(x, &x->login.owner, s->has_certificate ? s->certificate.fingerprint : "")) {
+        exchange_undecided(x, "too many attempts at this login under way");
+        return false;
+    }
+    x->keys_owner = x->login.owner;
+    x->external = answer == LOGIN_FOUND;
+    if (answer == LOGIN_UNKNOWN)
+        exchange_undecided(x, why);
+    else if (answer == LOGIN_REFUSED)
+        exchange_refuse(x, why);
+    return answer == LOGIN_FOUND;
+}
+
 static void exchange_begin(struct exchange *x, const struct start *s)
 {
+    if (strcmp(x->mechanism, "EXTERNAL") == 0 && !exchange_know_certificate(x, s))
+        return;
     const struct conversation_setup setup = {
         .service = x->service,
         .peer = &s->peer,
@@ -490,6 +565,7 @@ static void exchange_begin(struct exchange *x, const struct start *s)
         .binding_name = s->binding_name,
         .binding = s->binding,
         .binding_len = s->binding_len,
+        .external = x->external ? x->login.name : NULL,
     };
     const char *out;
     size_t len;

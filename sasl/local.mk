@@ -9,7 +9,8 @@ sasl_libsasl_server_a_SOURCES = \
 	%D%/throttle.c %D%/throttle.h
 sasl_libsasl_server_a_CFLAGS = $(AM_CFLAGS) $(SASL_CFLAGS)
 pkglibexec_PROGRAMS += dirigo-auth
-dirigo_auth_SOURCES = %D%/auth.h %D%/exchange.c %D%/login.c %D%/main.c
+AUTH_SOURCES = %D%/act.c %D%/auth.h %D%/certificate.c %D%/certificate.h %D%/exchange.c %D%/login.c
+dirigo_auth_SOURCES = $(AUTH_SOURCES) %D%/main.c
 dirigo_auth_LDADD = $(SASL_SERVER_LIBS) $(SERVICE_LIBS) $(IPC_LIBS)
 dist_man_MANS += %D%/dirigo-auth.8
 
@@ -25,7 +26,7 @@ tests_unit_test_sasl_server_LDADD = $(SASL_SERVER_LIBS) $(CONF_LIBS) $(BASE_LIBS
 check_PROGRAMS += tests/unit/test_auth_exchange
 tests_unit_test_auth_exchange_SOURCES = tests/unit/test_auth_exchange.c \
 	tests/unit/directory_fixture.c tests/unit/directory_fixture.h \
-	%D%/auth.h %D%/exchange.c %D%/login.c
+	$(AUTH_SOURCES)
 tests_unit_test_auth_exchange_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_auth_exchange_LDADD = sasl/libsasl_client.a directory/libdirectory_write.a \
 	$(SASL_SERVER_LIBS) $(CONF_LIBS) $(IPC_LIBS) $(UNIT_LIBS)

@@ -16,8 +16,10 @@ static void login_fill(struct auth_process *p, const struct entry *e, const char
 {
     out->owner = *entry_uuid(e);
     out->name = copy_value(e, ATTR_UID);
+    if (out->name == NULL && name == NULL)
+        out->name = copy_value(e, ATTR_MAIL);
     if (out->name == NULL)
-        out->name = mem_strdup(name);
+        out->name = mem_strdup(name == NULL ? entry_dn(e) : name);
     out->address = copy_value(e, ATTR_MAIL);
     out->dn = mem_strdup(entry_dn(e));
     const char *host = entry_value(e, ATTR_MAIL_HOST, 0);
@@ -25,10 +27,10 @@ static void login_fill(struct auth_process *p, const struct entry *e, const char
         out->mail_host = mem_strdup(host);
 }
 
-static enum login_answer login_judge(struct snapshot *snap, const char *name,
-                                     const struct entry **e, const char **why)
+static enum login_answer login_judge(struct snapshot *snap, enum answer answer,
+                                     const struct entry *e, const char **why)
 {
-    switch (entry_by_login(snap, name, e)) {
+    switch (answer) {
     case ANSWER_UNKNOWN:
         *why = "the directory cannot say";
         return LOGIN_UNKNOWN;
@@ -42,33 +44,43 @@ static enum login_answer login_judge(struct snapshot *snap, const char *name,
         *why = "the replica is too old for logins";
         return LOGIN_UNKNOWN;
     }
-    if (!(entry_kinds(*e) & ENTRY_USER)) {
+    if (!(entry_kinds(e) & ENTRY_USER)) {
         *why = "not a user";
         return LOGIN_REFUSED;
     }
-    if (entry_kinds(*e) & (ENTRY_DISABLED | ENTRY_NO_LOGIN)) {
+    if (entry_kinds(e) & (ENTRY_DISABLED | ENTRY_NO_LOGIN)) {
         *why = "may not log in";
         return LOGIN_REFUSED;
     }
     return LOGIN_FOUND;
 }
 
+enum login_answer login_of(struct auth_process *p, struct snapshot *snap, enum answer answer,
+                           const struct entry *e, const char *name, struct login *out,
+                           const char **why)
+{
+    memset(out, 0, sizeof(*out));
+    enum login_answer result = login_judge(snap, answer, e, why);
+    if (result == LOGIN_FOUND)
+        login_fill(p, e, name, out);
+    return result;
+}
+
 enum login_answer login_lookup(struct auth_process *p, const char *name, struct login *out,
                                const char **why)
 {
     struct snapshot *snap = snapshot_take(p->directory);
-    const struct entry *e;
+    const struct entry *e = NULL;
 
     memset(out, 0, sizeof(*out));
     if (snap == NULL) {
         *why = "the replica cannot be read";
         return LOGIN_UNKNOWN;
     }
-    enum login_answer answer = login_judge(snap, name, &e, why);
-    if (answer == LOGIN_FOUND)
-        login_fill(p, e, name, out);
+    enum answer answer = entry_by_login(snap, name, &e);
+    enum login_answer result = login_of(p, snap, answer, e, name, out, why);
     snapshot_release(&snap);
-    return answer;
+    return result;
 }
 
 void login_clear(struct login *l)
@@ -78,17 +90,6 @@ void login_clear(struct login *l)
     free(l->dn);
     free(l->mail_host);
     memset(l, 0, sizeof(*l));
-}
-
-bool login_same(struct auth_process *p, const char *a, const char *b)
-{
-    struct login one, two = {0};
-    const char *why;
-    bool same = login_lookup(p, a, &one, &why) == LOGIN_FOUND &&
-                login_lookup(p, b, &two, &why) == LOGIN_FOUND && uuid_eq(&one.owner, &two.owner);
-    login_clear(&one);
-    login_clear(&two);
-    return same;
 }
 
 /* Keeps the keys that mechanism can use. */

@@ -3,6 +3,14 @@
 #include <sha2.h>
 #include <string.h>
 
+void hash_sha256(const void *data, size_t len, uint8_t out[HMAC_LEN])
+{
+    SHA2_CTX ctx;
+    SHA256Init(&ctx);
+    SHA256Update(&ctx, data, len);
+    SHA256Final(out, &ctx);
+}
+
 void hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
                  uint8_t out[HMAC_LEN])
 {

@@ -7,6 +7,9 @@
 
 #define HMAC_LEN 32
 
+/* The plain hash. */
+void hash_sha256(const void *data, size_t len, uint8_t out[HMAC_LEN]);
+
 void hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
                  uint8_t out[HMAC_LEN]);
 

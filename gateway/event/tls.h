@@ -59,6 +59,7 @@ int tls_server_set_ticket_keys(struct tls_context *ctx, const void *keys, size_t
 /* A client's certificate, as it was given; nothing of it is true unless verified. */
 struct tls_peer {
     bool verified;                 /* a trust anchor vouches for it, and it is in date */
+    bool in_date;                  /* its time has begun and is not over */
     const char *subject;           /* RFC 2253 text */
     const char *issuer;            /* the same */
     const char *fingerprint;       /* SHA-256 of the certificate, "AB:CD:…" */

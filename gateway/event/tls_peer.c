@@ -87,6 +87,8 @@ const struct tls_peer *tls_peer_read(const SSL *ssl, struct arena *arena)
         return NULL;
     struct tls_peer *p = arena_alloc(arena, sizeof(*p));
     p->verified = SSL_get_verify_result(ssl) == X509_V_OK;
+    p->in_date = X509_cmp_current_time(X509_get0_notBefore(cert)) < 0 &&
+                 X509_cmp_current_time(X509_get0_notAfter(cert)) > 0;
     p->subject = peer_dn(X509_get_subject_name(cert), arena);
     p->issuer = peer_dn(X509_get_issuer_name(cert), arena);
     p->fingerprint = peer_digest(cert, false, arena);

@@ -84,7 +84,11 @@ bool login_is_tls(const struct login *l)
 
 const char *login_mechanisms(const struct login *l)
 {
-    return auth_mechanisms(l->process->auth, login_is_tls(l), &l->peer);
+    struct tls_info info = {0};
+    bool tls = login_is_tls(l);
+    if (tls)
+        stream_tls_info(l->stream, &info);
+    return auth_mechanisms(l->process->auth, tls, info.peer, &l->peer);
 }
 
 bool login_offers(const struct login *l, const char *mechanism)
@@ -360,6 +364,7 @@ static struct auth *login_make_auth(struct login *l)
     if (session.tls) {
         stream_tls_info(l->stream, &info);
         session.tls_bits = info.bits;
+        session.certificate = info.peer;
         if (stream_tls_binding(l->stream, &session.binding_name, &binding) < 0)
             session.binding_name = NULL;
         session.binding = binding.data;

@@ -33,7 +33,10 @@ const char *command_mechanisms(const struct session *s)
 {
     if (s->flavour->lmtp || (!s->flavour->submission && !s->d->conf->smtpd_sasl_auth_enable))
         return "";
-    return auth_mechanisms(s->d->auth, s->tls, &s->peer);
+    struct tls_info info = {0};
+    if (s->tls)
+        stream_tls_info(s->stream, &info);
+    return auth_mechanisms(s->d->auth, s->tls, info.peer, &s->peer);
 }
 
 /* ---- the exchange ---- */
@@ -167,6 +170,7 @@ static struct auth *new_exchange(struct session *s)
     if (s->tls) {
         stream_tls_info(s->stream, &info);
         session.tls_bits = info.bits;
+        session.certificate = info.peer;
         if (stream_tls_binding(s->stream, &session.binding_name, &binding) == 0) {
             session.binding = binding.data;
             session.binding_len = binding.len;

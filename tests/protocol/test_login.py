@@ -29,9 +29,9 @@ def plain(user, password, authzid=""):
 class Scram:
     """The client's side of SCRAM-SHA-256 (RFC 5802, 7677)."""
 
-    def __init__(self, user, password, binding=None, flag="n"):
+    def __init__(self, user, password, binding=None, flag="n", other=""):
         self.password, self.binding = password, binding
-        self.header = f"{flag},,".encode()
+        self.header = f"{flag},{f'a={other}' if other else ''},".encode()
         self.nonce = b64(os.urandom(18))
         self.bare = f"n={user},r={self.nonce}"
         self.salt = self.iterations = self.server_signature = None

@@ -24,6 +24,7 @@
 #include "gateway/base/mem.h"
 #include "gateway/base/ticket.h"
 #include "sasl/auth.h"
+#include "sasl/certificate.h"
 #include "sasl/client.h"
 #include "sasl/protocol.h"
 #include "tests/unit/directory_fixture.h"
@@ -338,6 +339,49 @@ static void test_what_is_not_offered(void **state)
     assert_int_equal(login(w, "alice", "right"), AUTH_OK);
 }
 
+static void named(const char *subject, const char *rules, const char *name)
+{
+    char *found = certificate_name_by_rule(subject, rules);
+    if (name == NULL)
+        assert_null(found);
+    else
+        assert_string_equal(found, name);
+    free(found);
+}
+
+static void test_names_in_subjects(void **state)
+{
+    static const char staff[] = "CN=%u,OU=Staff,O=Example";
+    (void)state;
+    named("CN=Alice,OU=Staff,O=Example", staff, "alice");
+    named("cn=a\\2cb\\+c,ou=staff,o=example", "CN=%u, OU=Staff, O=Example", "a,b+c");
+    named("UID=eve,DC=x", "CN=%u,OU=Staff,O=Example | UID=%u,DC=x", "eve");
+    static const char *const strangers[] = {
+        "OU=Staff,O=Example",
+        "CN=alice,OU=Staff,O=Example,C=XX",
+        "CN=alice,CN=eve,OU=Staff,O=Example",
+        "CN=alice+UID=eve,OU=Staff,O=Example",
+        "CN=alice,OU=Guests,O=Example",
+        "CN=a\\00b,OU=Staff,O=Example",
+        "SN=alice,OU=Staff,O=Example",
+        "",
+        "junk",
+    };
+    for (size_t i = 0; i < sizeof(strangers) / sizeof(*strangers); i++)
+        named(strangers[i], staff, NULL);
+    named("CN=alice,OU=Staff,O=Example", "junk | ", NULL);
+    named("CN=alice,CN=eve", "CN=%u,CN=%u", NULL);
+    static const char subject[] = "CN=Eve Adams+emailAddress=eve@x.org,O=Example";
+    static const char *const fields[][2] = {
+        {"commonName", "eve adams"}, {"emailAddress", "eve@x.org"}, {"o", "example"}};
+    for (size_t i = 0; i < 3; i++) {
+        char *value = certificate_field(subject, fields[i][0]);
+        assert_string_equal(value, fields[i][1]);
+        free(value);
+    }
+    assert_null(certificate_field(subject, "UID"));
+}
+
 static void test_bounds(void **state)
 {
     struct world *w = *state;
@@ -385,6 +429,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_unknown_is_temporary, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_keys, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_not_offered, set_up, tear_down),
+        cmocka_unit_test(test_names_in_subjects),
         cmocka_unit_test_setup_teardown(test_bounds, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_hanging_up, set_up, tear_down),
     };

@@ -90,6 +90,7 @@ static int auth_request(struct ipc_peer *peer, struct msg *m, void *arg)
         (void)msg_get_u32(m);
         (void)msg_get_str(m);
         (void)msg_get_bytes(m, &len);
+        assert_false(msg_get_bool(m)); /* no certificate */
         const char *mechanism = msg_get_str(m);
         bool has_initial = msg_get_bool(m);
         const char *initial = msg_get_bytes(m, &len);
