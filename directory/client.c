@@ -206,6 +206,11 @@ const struct conf *snapshot_conf(const struct snapshot *snap)
     return snap->directory->conf;
 }
 
+uint64_t snapshot_generation(const struct snapshot *snap)
+{
+    return snap->state.generation;
+}
+
 enum answer snapshot_absent(const struct snapshot *snap)
 {
     return snap->in_sync ? ANSWER_ABSENT : ANSWER_UNKNOWN;

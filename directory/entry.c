@@ -82,6 +82,11 @@ unsigned entry_all_kinds(const struct entry *e)
     return get32(e, OFF_KINDS);
 }
 
+uint32_t entry_digest(const struct entry *e)
+{
+    return str_crc32c(0, e, get32(e, OFF_TOTAL));
+}
+
 unsigned entry_kinds(const struct entry *e)
 {
     return get32(e, OFF_KINDS) & 0xffff;

@@ -86,6 +86,8 @@ int index_key_folded(struct index_key *key, enum index_kind kind, const char *te
 /* Whether the bytes are an entry that the accessors may read. */
 bool entry_valid(const void *data, size_t len);
 unsigned entry_all_kinds(const struct entry *e);
+/* A checksum of all that it holds. */
+uint32_t entry_digest(const struct entry *e);
 
 /* An entry being put together. Zeros, and then entry_draft_reset, make an empty one. */
 struct entry_draft {
@@ -116,6 +118,8 @@ int access_class_key(struct index_key *key, const char *name);
 /* ---- reading: what client.c and resolve.c share ---- */
 
 const struct conf *snapshot_conf(const struct snapshot *snap);
+/* The number of changes that the snapshot has seen. */
+uint64_t snapshot_generation(const struct snapshot *snap);
 /* Past any bound on age, and on absence: UNKNOWN where the replica cannot tell. */
 enum answer snapshot_absent(const struct snapshot *snap);
 /*

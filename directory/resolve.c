@@ -24,6 +24,7 @@ struct walk {
     const struct conf *conf;
     struct arena *arena;
     bool with_steps;
+    size_t large;       /* groups with more members are lists; 0: none is */
     bool unknown;       /* the whole is; reason and dn say why, and the walk ends */
     const char *reason; /* of the first refusal, or why it is unknown */
     const char *dn;
@@ -222,6 +223,40 @@ static void deliver_mailbox(struct walk *w, const struct entry *e, const struct 
     deliver(w, &d);
 }
 
+/* ---- large groups ---- */
+
+static const enum entry_attr member_attrs[] = {ATTR_ROUTING_ADDRESS, ATTR_MEMBER_ADDRESS,
+                                               ATTR_MEMBER};
+#define MEMBER_ATTRS (sizeof member_attrs / sizeof member_attrs[0])
+
+static size_t member_count(const struct entry *e)
+{
+    size_t n = 0;
+    for (size_t k = 0; k < MEMBER_ATTRS; k++)
+        n += entry_count(e, member_attrs[k]);
+    return n;
+}
+
+static void deliver_list(struct walk *w, const struct entry *e, const struct address *a,
+                         unsigned depth, const struct frame *up)
+{
+    struct resolve_list *list = arena_alloc(w->arena, sizeof *list);
+    if (list == NULL) {
+        give_up(w, "the expansion needs too much memory", entry_dn(e));
+        return;
+    }
+    list->group = *entry_uuid(e);
+    list->depth = depth;
+    for (; up != NULL && list->path_count < RESOLVE_PATH_MAX; up = up->up)
+        list->path[list->path_count++] = *entry_uuid(up->entry);
+    struct delivery d = {.kind = DELIVERY_LIST,
+                         .owner = *entry_uuid(e),
+                         .address = a->local[0] != '\0' ? keep_address(w, a) : "",
+                         .dn = entry_dn(e),
+                         .list = list};
+    deliver(w, &d);
+}
+
 /* ---- entries ---- */
 
 /*
@@ -316,17 +351,31 @@ static void expand_member(struct walk *w, const char *dn, unsigned depth, const 
     expand(w, e, &a, NULL, depth, up);
 }
 
+/* Member number i of all, in the order of member_attrs. */
+static void expand_target(struct walk *w, size_t i, unsigned depth, const struct frame *frame)
+{
+    for (size_t k = 0; k < MEMBER_ATTRS; k++) {
+        size_t n = entry_count(frame->entry, member_attrs[k]);
+        if (i >= n) {
+            i -= n;
+            continue;
+        }
+        const char *value = entry_value(frame->entry, member_attrs[k], i);
+        if (member_attrs[k] == ATTR_MEMBER)
+            expand_member(w, value, depth, frame);
+        else
+            walk_address(w, value, depth, frame);
+        return;
+    }
+}
+
 static void expand_targets(struct walk *w, const struct entry *e, unsigned depth,
                            const struct frame *up)
 {
-    static const enum entry_attr addresses[] = {ATTR_ROUTING_ADDRESS, ATTR_MEMBER_ADDRESS};
     const struct frame frame = {.up = up, .entry = e};
-    const char *value;
-    for (size_t k = 0; k < 2; k++)
-        for (size_t i = 0; !w->unknown && (value = entry_value(e, addresses[k], i)) != NULL; i++)
-            walk_address(w, value, depth + 1, &frame);
-    for (size_t i = 0; !w->unknown && (value = entry_value(e, ATTR_MEMBER, i)) != NULL; i++)
-        expand_member(w, value, depth + 1, &frame);
+    size_t n = member_count(e);
+    for (size_t i = 0; !w->unknown && i < n; i++)
+        expand_target(w, i, depth + 1, &frame);
 }
 
 static bool keeps_copy(const struct entry *e)
@@ -369,6 +418,11 @@ static void expand(struct walk *w, const struct entry *e, const struct address *
         step(w, depth, shown, e, "disabled");
         w->disabled = w->disabled || w->reason == NULL;
         refuse(w, "the recipient is disabled", entry_dn(e));
+        return;
+    }
+    if ((kinds & ENTRY_GROUP) != 0 && w->large > 0 && member_count(e) > w->large) {
+        step(w, depth, shown, e, "large group");
+        deliver_list(w, e, a, depth, up);
         return;
     }
     step(w, depth, shown, e, kind_name(e));
@@ -434,30 +488,109 @@ static void walk_address(struct walk *w, const char *text, unsigned depth, const
     }
 }
 
+static void tell(struct walk *w, bool absent, struct resolution *out)
+{
+    memset(out, 0, sizeof *out);
+    out->local_domain = w->local_domain;
+    out->steps = w->steps;
+    out->step_count = w->step_count;
+    out->reason = w->reason;
+    out->dn = w->dn;
+    if (w->unknown) {
+        out->answer = ANSWER_UNKNOWN;
+    } else if (!absent) {
+        out->answer = ANSWER_FOUND;
+        out->deliveries = w->deliveries;
+        out->count = w->count;
+        out->reason = out->dn = NULL;
+    } else {
+        out->answer = ANSWER_ABSENT;
+        out->disabled = w->disabled;
+    }
+}
+
+static void resolve(struct walk *w, const char *address, struct resolution *out)
+{
+    struct address probe;
+    walk_address(w, address, 0, NULL);
+    /* What is no address can never be found; anything else is absent only in sync. */
+    if (w->count == 0 && !snapshot_in_sync(w->snap) && address_parse(&probe, address) == 0)
+        w->unknown = true;
+    tell(w, w->count == 0, out);
+}
+
 void resolve_address(struct snapshot *snap, const char *address, bool with_steps,
                      struct arena *arena, struct resolution *out)
 {
     struct walk w = {
         .snap = snap, .conf = snapshot_conf(snap), .arena = arena, .with_steps = with_steps};
-    struct address probe;
-    memset(out, 0, sizeof *out);
-    walk_address(&w, address, 0, NULL);
-    out->local_domain = w.local_domain;
-    out->steps = w.steps;
-    out->step_count = w.step_count;
-    if (!w.unknown && w.count > 0) {
-        out->answer = ANSWER_FOUND;
-        out->deliveries = w.deliveries;
-        out->count = w.count;
+    resolve(&w, address, out);
+}
+
+void resolve_recipient(struct snapshot *snap, const char *address, bool with_steps,
+                       struct arena *arena, struct resolution *out)
+{
+    struct walk w = {
+        .snap = snap, .conf = snapshot_conf(snap), .arena = arena, .with_steps = with_steps};
+    w.large = (size_t)w.conf->alias_expansion_step;
+    resolve(&w, address, out);
+}
+
+/* ---- large groups, step by step ---- */
+
+#define LIST_RESTARTS_MAX 10
+
+/* The path to the group, from the frames' bottom; what is gone by now leads nowhere any more. */
+static const struct frame *list_frames(struct walk *w, const struct resolve_list *list,
+                                       struct frame *frames)
+{
+    const struct frame *up = NULL;
+    size_t n = 0;
+    for (size_t i = list->path_count; i-- > 0;) {
+        if (entry_by_uuid(w->snap, &list->path[i], &frames[n].entry) != ANSWER_FOUND)
+            continue;
+        frames[n].up = up;
+        up = &frames[n++];
+    }
+    return up;
+}
+
+/* Members have numbers only as long as the entry stays as it is. */
+static void list_continue(struct walk *w, struct resolve_list *list, const struct entry *e)
+{
+    uint64_t generation = snapshot_generation(w->snap);
+    if (list->next > 0 && generation == list->generation)
         return;
+    uint32_t digest = entry_digest(e);
+    list->generation = generation;
+    if (list->next > 0 && digest != list->digest) {
+        list->next = 0;
+        if (list->restarts++ == LIST_RESTARTS_MAX)
+            give_up(w, "the group changes faster than it can be expanded", entry_dn(e));
     }
-    out->reason = w.reason;
-    out->dn = w.dn;
-    /* What is no address can never be found; anything else is absent only in sync. */
-    if (!w.unknown && (snapshot_in_sync(snap) || address_parse(&probe, address) < 0)) {
-        out->answer = ANSWER_ABSENT;
-        out->disabled = w.disabled;
-    } else {
-        out->answer = ANSWER_UNKNOWN;
+    list->digest = digest;
+}
+
+void resolve_members(struct snapshot *snap, struct resolve_list *list, struct arena *arena,
+                     struct resolution *out)
+{
+    struct walk w = {.snap = snap, .conf = snapshot_conf(snap), .arena = arena};
+    struct frame frames[RESOLVE_PATH_MAX], frame;
+    w.large = (size_t)w.conf->alias_expansion_step;
+    switch (entry_by_uuid(snap, &list->group, &frame.entry)) {
+    case ANSWER_UNKNOWN:
+        give_up(&w, "the group is not known now", NULL);
+        break;
+    case ANSWER_ABSENT:
+        list->done = true;
+        break;
+    default:
+        frame.up = list_frames(&w, list, frames);
+        list_continue(&w, list, frame.entry);
+        size_t n = member_count(frame.entry), end = list->next + w.large;
+        for (; !w.unknown && list->next < n && list->next < end; list->next++)
+            expand_target(&w, list->next, list->depth + 1, &frame);
+        list->done = list->next >= n;
     }
+    tell(&w, false, out);
 }

@@ -11,16 +11,34 @@
 enum delivery_kind {
     DELIVERY_MAILBOX, /* the mailbox of owner on this host */
     DELIVERY_HOST,    /* the mailbox of owner at host (mailHost), for address */
-    DELIVERY_REMOTE   /* address belongs to another mail system */
+    DELIVERY_REMOTE,  /* address belongs to another mail system */
+    DELIVERY_LIST     /* the members of owner, a large group: resolve_members tells them */
+};
+
+/* Entries on the way to a large group; deeper than alias_depth_limit can be. */
+#define RESOLVE_PATH_MAX 101
+
+/* Where the expansion of a large group has got to. A copy is independent of arena and snapshot. */
+struct resolve_list {
+    struct uuid group;
+    struct uuid path[RESOLVE_PATH_MAX]; /* the entries that led to it, the nearest first */
+    size_t path_count;
+    unsigned depth;      /* of the group */
+    size_t next;         /* the first member that was not looked at */
+    bool done;           /* all were */
+    uint64_t generation; /* of the replica when it was read last */
+    uint32_t digest;     /* of the entry, then */
+    unsigned restarts;   /* because it changed */
 };
 
 struct delivery {
     enum delivery_kind kind;
     struct uuid owner;
-    const char *address; /* the final address, lower-cased domain */
-    const char *detail;  /* what stood behind recipient_delimiter, or NULL */
-    const char *host;    /* DELIVERY_HOST */
-    const char *dn;      /* of the entry that led here, or NULL */
+    const char *address;             /* the final address, lower-cased domain */
+    const char *detail;              /* what stood behind recipient_delimiter, or NULL */
+    const char *host;                /* DELIVERY_HOST */
+    const char *dn;                  /* of the entry that led here, or NULL */
+    const struct resolve_list *list; /* DELIVERY_LIST: its beginning */
 };
 
 /* One step on the way, for `dirigo lookup` and explain. */
@@ -58,6 +76,22 @@ struct resolution {
  */
 void resolve_address(struct snapshot *snap, const char *address, bool with_steps,
                      struct arena *arena, struct resolution *out);
+
+/*
+ * The same for an address of the envelope, in time that does not depend on the size of groups: one
+ * with more than alias_expansion_step members is not looked into but found as DELIVERY_LIST.
+ */
+void resolve_recipient(struct snapshot *snap, const char *address, bool with_steps,
+                       struct arena *arena, struct resolution *out);
+
+/*
+ * The next alias_expansion_step members of a large group, and list->next and list->done moved on.
+ * FOUND with their deliveries (none is possible); doubles among different steps are the caller's to
+ * leave out, and so is a group that is found as DELIVERY_LIST again. Where the group has changed
+ * since the step before, it begins again. UNKNOWN: a member is, or the group changes all the time.
+ */
+void resolve_members(struct snapshot *snap, struct resolve_list *list, struct arena *arena,
+                     struct resolution *out);
 
 /*
  * The restriction list that governs a recipient at one stage: of the user, else of its groups, its

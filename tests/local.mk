@@ -2,6 +2,7 @@ EXTRA_DIST += quickstart .ci/run conf/packages.debian \
 	tests/run tests/packages.sh \
 	tests/lint/lint.py \
 	tests/bench/directory.py \
+	tests/bench/groups.py \
 	tests/bench/run.py \
 	tests/fuzz/run
 

@@ -13,8 +13,10 @@ const char *answer_name(enum answer answer)
     return answers[answer];
 }
 
-static const char *const kinds[] = {
-    [DELIVERY_MAILBOX] = "mailbox", [DELIVERY_HOST] = "host", [DELIVERY_REMOTE] = "remote"};
+static const char *const kinds[] = {[DELIVERY_MAILBOX] = "mailbox",
+                                    [DELIVERY_HOST] = "host",
+                                    [DELIVERY_REMOTE] = "remote",
+                                    [DELIVERY_LIST] = "list"};
 
 void put_text(struct buf *out, const char *text)
 {
@@ -54,7 +56,8 @@ static void print_delivery(struct buf *out, const struct delivery *d)
         put_text(out, d->detail);
     }
     if (d->kind != DELIVERY_REMOTE)
-        buf_printf(out, "  (mailbox %s)", uuid_str(&d->owner, uuid));
+        buf_printf(out, "  (%s %s)", d->kind == DELIVERY_LIST ? "members of" : "mailbox",
+                   uuid_str(&d->owner, uuid));
     buf_append_byte(out, '\n');
 }
 

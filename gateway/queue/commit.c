@@ -18,7 +18,8 @@
 #include "gateway/queue/replay.h"
 
 #define COMMIT_LINK_JOBS  2
-#define COMMIT_LINK_BATCH 64 /* messages in one job */
+#define COMMIT_LINK_BATCH 64   /* messages in one job */
+#define COMMIT_LINK_SLICE 1000 /* recipients of one message in it */
 #define COMMIT_STUCK_MS   5000
 #define COMMIT_ENVELOPE   ((size_t)64 << 20)
 #define COMMIT_IDS_FILE   "ids"
@@ -35,8 +36,9 @@ struct message {
     bool file; /* large: kept as ID.msg, which is durable before the record */
     struct group_op op;
     struct id_entry *id;
-    size_t rcpts; /* at first */
-    int error;    /* of a job on a worker */
+    size_t rcpts;  /* at first */
+    size_t linked; /* recipients that were looked at */
+    int error;     /* of a job on a worker */
     enum queue_result refusal;
     TAILQ_HEAD(, answer_to) answers;
 };
@@ -201,8 +203,8 @@ void commit_recycled(uint64_t generation, void *arg)
 /* ---- into mailboxes and spool ---- */
 
 /*
- * On a worker: every mailbox recipient is linked; what is left of the envelope goes to the spool.
- * The envelope is this job's alone.
+ * On a worker: mailbox recipients are linked, so many that other messages are not kept waiting;
+ * after the last, what is left of the envelope goes to the spool. The envelope is this job's alone.
  */
 static void message_link(struct message *m)
 {
@@ -210,8 +212,11 @@ static void message_link(struct message *m)
     struct queue *q = m->queue;
     char name[STORE_NAME_MAX];
     m->error = 0;
-    for (size_t i = 0; i < e->rcpt_count && e->hold == NULL; i++) {
-        struct envelope_rcpt *r = &e->rcpts[i];
+    if (e->hold != NULL)
+        m->linked = e->rcpt_count;
+    size_t end = m->linked + COMMIT_LINK_SLICE;
+    for (; m->linked < e->rcpt_count && m->linked < end; m->linked++) {
+        struct envelope_rcpt *r = &e->rcpts[m->linked];
         if (r->kind != QUEUE_RCPT_MAILBOX)
             continue;
         store_base_name((int64_t)e->arrived, e->id, (unsigned)r->number, name, sizeof(name));
@@ -221,9 +226,12 @@ static void message_link(struct message *m)
             log_warning("mailbox takes no message now; it waits", LOG_STR("id", e->id),
                         LOG_STR("recipient", r->address), LOG_ERRNO(errno));
     }
+    if (m->linked < e->rcpt_count)
+        return;
     for (size_t i = e->rcpt_count; i-- > 0;)
         if (e->rcpts[i].done)
             envelope_remove(e, i);
+    m->linked = e->rcpt_count;
     if (e->rcpt_count > 0 &&
         (spool_link(&q->spool, e->id, m->fd, false) < 0 || spool_write(&q->spool, e) < 0))
         m->error = errno;
@@ -284,9 +292,17 @@ static void link_done(void *arg)
     struct message *m;
     q->link_jobs--;
     if (!q->stopping) {
-        commit_link_more(q);
+        struct message_list linked = TAILQ_HEAD_INITIALIZER(linked);
         while ((m = TAILQ_FIRST(&job->list)) != NULL) {
             TAILQ_REMOVE(&job->list, m, link);
+            if (m->linked < m->envelope->rcpt_count)
+                TAILQ_INSERT_TAIL(&q->linking, m, link);
+            else
+                TAILQ_INSERT_TAIL(&linked, m, link);
+        }
+        commit_link_more(q);
+        while ((m = TAILQ_FIRST(&linked)) != NULL) {
+            TAILQ_REMOVE(&linked, m, link);
             message_linked(m);
         }
     }

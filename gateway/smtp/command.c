@@ -243,7 +243,7 @@ void command_vrfy(struct session *s, const char *arg, size_t len)
         evaluator_address(&s->d->evaluator, &given, arena, &address);
         struct snapshot *snap = snapshot_take(s->d->evaluator.directory);
         if (snap != NULL)
-            resolve_address(snap, address.full, false, arena, &res);
+            resolve_recipient(snap, address.full, false, arena, &res);
         if (res.answer == ANSWER_UNKNOWN)
             session_reply(s, 451, "4.4.3", "Temporary lookup failure");
         else if (res.answer == ANSWER_ABSENT)

@@ -151,8 +151,8 @@ const struct resolution *evaluation_recipient(struct evaluation *e)
         e->recipient =
             (struct resolution){.answer = ANSWER_UNKNOWN, .reason = "the replica cannot be read"};
         if (e->snap != NULL)
-            resolve_address(e->snap, e->facts.recipient.full, e->with_steps, e->scratch,
-                            &e->recipient);
+            resolve_recipient(e->snap, e->facts.recipient.full, e->with_steps, e->scratch,
+                              &e->recipient);
         e->resolved = true;
     }
     return &e->recipient;
@@ -167,7 +167,7 @@ static enum answer ask_listed(void *arg, const char *address, bool *disabled)
     if (address == e->facts.recipient.full)
         res = evaluation_recipient(e);
     else if (e->snap != NULL)
-        resolve_address(e->snap, address, false, e->scratch, &other);
+        resolve_recipient(e->snap, address, false, e->scratch, &other);
     *disabled = res->disabled;
     return res->answer;
 }

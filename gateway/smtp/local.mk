@@ -32,6 +32,7 @@ dirigo_smtpd_SOURCES = \
 	%D%/cmd_mail.c \
 	%D%/cmd_rcpt.c \
 	%D%/command.c \
+	%D%/expand.c \
 	%D%/main.c \
 	%D%/message.c \
 	%D%/session.c \

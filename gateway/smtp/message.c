@@ -303,6 +303,25 @@ static void discard(struct session *s)
     transaction_end(s);
 }
 
+static void expanded(struct session *s, enum expand_result result)
+{
+    switch (result) {
+    case EXPAND_DONE:
+        commit(s);
+        return;
+    case EXPAND_NOBODY:
+        reject(s, 550, "5.1.1", "No recipient: the group leads to nobody");
+        break;
+    case EXPAND_TOO_MANY:
+        reject(s, 452, "4.5.3", "Too many recipients");
+        break;
+    default:
+        reject(s, 451, "4.4.3", "Temporary lookup failure");
+        break;
+    }
+    session_resume(s);
+}
+
 /* Nothing is left against it. */
 static void accept_message(struct session *s)
 {
@@ -310,7 +329,7 @@ static void accept_message(struct session *s)
         discard(s);
     else if (s->tx->redirect != NULL && transaction_redirect(s) != 0)
         reject(s, 451, "4.3.5", "Server configuration error");
-    else
+    else if (!expand(s, expanded))
         commit(s);
 }
 

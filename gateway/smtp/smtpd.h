@@ -67,6 +67,7 @@ enum session_mode {
 };
 
 struct transaction;
+struct expansion;
 struct message;
 struct commit;
 
@@ -210,6 +211,7 @@ struct transaction {
     STAILQ_HEAD(, target) targets;
     RB_HEAD(target_tree, target) tree;
     size_t target_count;
+    struct expansion *expansion; /* of large groups among the recipients, or NULL */
     struct restriction_step data_lists[DATA_LISTS_MAX]; /* without doubles */
     size_t data_list_count;
     bool discard;                                 /* an access entry says so */
@@ -225,6 +227,8 @@ struct transaction *transaction_new(void);
 void transaction_end(struct session *s);
 /* Adds a recipient and what it resolved to; -1 where the transaction would get too large. */
 int transaction_add(struct session *s, const char *address, const struct resolution *res);
+/* Adds one place, or a large group to be expanded (expand.c); -1 where there are too many. */
+int transaction_target(struct session *s, const struct delivery *d, const char *original);
 /* Keeps what restrictions want done with the message. */
 void transaction_take_effects(struct transaction *tx, const struct restriction_run *run);
 /* Replaces the targets by those of tx->redirect; -1 where that leads nowhere now. */
@@ -232,6 +236,25 @@ int transaction_redirect(struct session *s);
 /* Remembers a list for DATA (the reference is taken over); -1 where there are too many. */
 int transaction_add_data_list(struct transaction *tx, struct restriction_list *list,
                               const char *dn);
+
+/* ---- expand.c: large groups ---- */
+
+enum expand_result {
+    EXPAND_DONE,
+    EXPAND_UNKNOWN,  /* the directory cannot tell now */
+    EXPAND_NOBODY,   /* the message would have no recipient */
+    EXPAND_TOO_MANY, /* more than qmgr_message_recipient_limit */
+};
+typedef void expand_done(struct session *s, enum expand_result result);
+
+/* Keeps a DELIVERY_LIST, once, for expand. -1 where memory is full. */
+int expand_add(struct session *s, const struct delivery *d, const char *original);
+/*
+ * Turns what was kept into targets of the transaction; the session waits, and done is called from
+ * the loop. False: nothing was kept.
+ */
+bool expand(struct session *s, expand_done *done);
+void expand_free(struct expansion **x);
 
 /* ---- message.c ---- */
 

@@ -41,6 +41,7 @@ void transaction_end(struct session *s)
     s->tx = NULL;
     s->mode = MODE_COMMAND;
     message_free(&tx->message);
+    expand_free(&tx->expansion);
     for (size_t i = 0; i < tx->data_list_count; i++)
         restriction_list_unref(&tx->data_lists[i].list);
     arena_free(&tx->arena);
@@ -48,8 +49,12 @@ void transaction_end(struct session *s)
     evaluation_free(&s->eval);
 }
 
-static int add_target(struct transaction *tx, const struct delivery *d, const char *original)
+int transaction_target(struct session *s, const struct delivery *d, const char *original)
 {
+    struct transaction *tx = s->tx;
+
+    if (d->kind == DELIVERY_LIST)
+        return expand_add(s, d, original);
     struct target key = {
         .rcpt = {.kind = d->kind == DELIVERY_MAILBOX ? QUEUE_RCPT_MAILBOX : QUEUE_RCPT_REMOTE,
                  .owner = d->owner,
@@ -59,6 +64,8 @@ static int add_target(struct transaction *tx, const struct delivery *d, const ch
 
     if (RB_FIND(target_tree, &tx->tree, &key) != NULL)
         return 0;
+    if (tx->target_count >= (size_t)s->d->conf->qmgr_message_recipient_limit)
+        return -1;
     struct target *t = arena_alloc(tx->arena, sizeof(*t));
     if (t == NULL)
         return -1;
@@ -77,11 +84,9 @@ static int add_target(struct transaction *tx, const struct delivery *d, const ch
 int transaction_add(struct session *s, const char *address, const struct resolution *res)
 {
     struct transaction *tx = s->tx;
-    const struct conf *conf = s->d->conf;
-    size_t max = (size_t)(conf->alias_expansion_limit + conf->smtpd_recipient_limit);
+    size_t max = (size_t)s->d->conf->qmgr_message_recipient_limit;
 
-    /* The first recipient's expansion is bounded by itself. */
-    if (tx->target_count > 0 && tx->target_count + res->count > max)
+    if (tx->target_count + res->count > max)
         return -1;
     struct recipient *r = arena_alloc(tx->arena, sizeof(*r));
     char *text = arena_strdup(tx->arena, address);
@@ -89,7 +94,7 @@ int transaction_add(struct session *s, const char *address, const struct resolut
         return -1;
     r->address = text;
     for (size_t i = 0; i < res->count; i++)
-        if (add_target(tx, &res->deliveries[i], r->address) != 0)
+        if (transaction_target(s, &res->deliveries[i], r->address) != 0)
             return -1;
     STAILQ_INSERT_TAIL(&tx->recipients, r, link);
     tx->recipient_count++;
@@ -127,14 +132,15 @@ int transaction_redirect(struct session *s)
     int rc = -1;
 
     if (snap != NULL)
-        resolve_address(snap, tx->redirect, false, tx->arena, &res);
+        resolve_recipient(snap, tx->redirect, false, tx->arena, &res);
     if (res.answer == ANSWER_FOUND) {
         STAILQ_INIT(&tx->targets);
         RB_INIT(&tx->tree);
         tx->target_count = 0;
+        expand_free(&tx->expansion);
         rc = 0;
         for (size_t i = 0; i < res.count && rc == 0; i++)
-            rc = add_target(tx, &res.deliveries[i], tx->redirect);
+            rc = transaction_target(s, &res.deliveries[i], tx->redirect);
     } else {
         log_error("REDIRECT leads nowhere", LOG_STR("id", s->id), LOG_STR("to", tx->redirect),
                   LOG_STR("reason", res.reason));

@@ -33,6 +33,7 @@ void fixture_open(struct fixture *f)
     f->conf.recipient_delimiter = "+";
     f->conf.alias_depth_limit = 8;
     f->conf.alias_expansion_limit = 50;
+    f->conf.alias_expansion_step = 20;
     f->replica = replica_open(f->dir, f->conf.directory_map_size, &error);
     assert_non_null(f->replica);
     fixture_sync(f, true, FIXTURE_NOW, FIXTURE_NOW);

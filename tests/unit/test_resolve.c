@@ -66,6 +66,49 @@ static void expect(const char *address, const char *want)
     assert_string_equal(got, want);
 }
 
+/* What resolve_recipient and resolve_members make of an address: the number of mailboxes, doubles
+ * left out; -1: unknown. *steps counts the calls, and change is called behind each. */
+static int expand_steps(const char *address, int *steps, void (*change)(int n))
+{
+    struct resolve_list lists[8];
+    struct uuid seen[200];
+    size_t n = 0, count = 0;
+    snapshot_release(&snap);
+    arena_reset(arena);
+    snap = snapshot_take(fx.directory);
+    resolve_recipient(snap, address, false, arena, &res);
+    *steps = 0;
+    for (size_t at = 0;;) {
+        if (res.answer == ANSWER_UNKNOWN)
+            return -1;
+        for (size_t i = 0; i < res.count; i++) {
+            const struct delivery *d = &res.deliveries[i];
+            bool doubled = false;
+            for (size_t k = 0; k < n && d->kind == DELIVERY_LIST; k++)
+                doubled = doubled || uuid_eq(&lists[k].group, &d->owner);
+            for (size_t k = 0; k < count && d->kind != DELIVERY_LIST; k++)
+                doubled = doubled || uuid_eq(&seen[k], &d->owner);
+            if (doubled)
+                continue;
+            if (d->kind == DELIVERY_LIST)
+                lists[n++] = *d->list;
+            else
+                seen[count++] = d->owner;
+        }
+        while (at < n && lists[at].done)
+            at++;
+        if (at == n)
+            return (int)count;
+        snapshot_release(&snap);
+        arena_reset(arena);
+        if (change != NULL)
+            change(*steps);
+        snap = snapshot_take(fx.directory);
+        resolve_members(snap, &lists[at], arena, &res);
+        ++*steps;
+    }
+}
+
 static void expect_step(const char *what)
 {
     for (size_t i = 0; i < res.step_count; i++)
@@ -338,6 +381,95 @@ static void test_policy(void **state)
     assert_string_equal(policy("nobody@example.org", rcpt), "unknown");
 }
 
+/* A group of so many members, beginning with user number first. */
+static void put_large(unsigned n, const char *dn, const char *mail, unsigned first, unsigned count,
+                      const char *more)
+{
+    struct fixture_value values[260] = {{ATTR_MAIL, mail}};
+    char text[200][32];
+    size_t k = 1;
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(text[i], sizeof text[i], "uid=u%u", first + i);
+        values[k++] = (struct fixture_value){ATTR_MEMBER, text[i]};
+    }
+    if (more != NULL)
+        values[k++] = (struct fixture_value){ATTR_MEMBER, more};
+    values[k] = (struct fixture_value){.text = NULL};
+    fixture_put(&fx, n, ENTRY_GROUP, dn, values);
+}
+
+static void put_users(unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        char dn[32], mail[64];
+        snprintf(dn, sizeof dn, "uid=u%u", i);
+        snprintf(mail, sizeof mail, "u%u@example.org", i);
+        PUT(&fx, 1000 + i, ENTRY_USER, dn, {ATTR_MAIL, mail});
+    }
+}
+
+static void add_carol(int n)
+{
+    if (n == 1)
+        put_large(50, "cn=big", "big@example.org", 0, 70, "uid=carol");
+}
+
+static void add_always(int n)
+{
+    put_large(50, "cn=big", "big@example.org", 0, 70 + (unsigned)n % 2, NULL);
+}
+
+static void remove_group(int n)
+{
+    if (n == 1)
+        fixture_delete(&fx, 50);
+}
+
+static void test_large_groups(void **state)
+{
+    int steps;
+    (void)state;
+    put_users(80);
+    put_large(50, "cn=big", "big@example.org", 0, 70, NULL);
+    /* Looked at as a whole it is past the limit of this test; in steps it is not. */
+    assert_int_equal(resolve("big@example.org"), ANSWER_UNKNOWN);
+    assert_int_equal(expand_steps("big@example.org", &steps, NULL), 70);
+    assert_int_equal(steps, 4);
+    /* Twenty members are not many. */
+    put_large(51, "cn=small", "small@example.org", 0, 20, NULL);
+    assert_int_equal(expand_steps("small@example.org", &steps, NULL), 20);
+    assert_int_equal(steps, 0);
+    /* A group that changes is read again from its start: everyone once, nobody missed. */
+    assert_int_equal(expand_steps("big@example.org", &steps, add_carol), 71);
+    assert_int_equal(expand_steps("big@example.org", &steps, add_always), -1);
+    assert_int_equal(expand_steps("big@example.org", &steps, remove_group), 20);
+    assert_int_equal(expand_steps("big@example.org", &steps, NULL), 0);
+    assert_int_equal(res.answer, ANSWER_ABSENT);
+}
+
+static void test_large_circles(void **state)
+{
+    int steps;
+    (void)state;
+    put_users(80);
+    /* Two that hold one another, with members in common, and a small one between. */
+    put_large(50, "cn=big", "big@example.org", 0, 50, "cn=small");
+    put_large(51, "cn=other", "other@example.org", 30, 50, "cn=big");
+    put_large(52, "cn=small", "small@example.org", 0, 5, "cn=other");
+    assert_int_equal(expand_steps("big@example.org", &steps, NULL), 80);
+    assert_int_equal(expand_steps("small@example.org", &steps, NULL), 80);
+    /* Somebody who forwards to a list that they are on gets a copy, as with a small one. */
+    PUT(&fx, 1000, ENTRY_USER, "uid=u0", {ATTR_MAIL, "u0@example.org"},
+        {ATTR_ROUTING_ADDRESS, "big@example.org"});
+    assert_int_equal(expand_steps("u0@example.org", &steps, NULL), 80);
+    /* Any member that is unknown makes the whole so. */
+    fixture_sync(&fx, false, FIXTURE_NOW, FIXTURE_NOW);
+    assert_int_equal(expand_steps("other@example.org", &steps, NULL), 79);
+    fixture_delete(&fx, 1040);
+    fixture_sync(&fx, false, FIXTURE_NOW, FIXTURE_NOW);
+    assert_int_equal(expand_steps("other@example.org", &steps, NULL), -1);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
@@ -348,6 +480,7 @@ int main(void)
         T(test_groups),         T(test_limits),
         T(test_disabled),       T(test_two_owners),
         T(test_directory_away), T(test_policy),
+        T(test_large_groups),   T(test_large_circles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

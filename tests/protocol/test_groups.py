@@ -1,0 +1,138 @@
+#!/usr/bin/python3
+"""Groups against the whole stack: large ones, and what a kill in between leaves."""
+import os
+import re
+import signal
+
+import harness
+from harness import SUFFIX, StackTest, wait_for
+from test_smtp import MESSAGE, Talk
+
+PEOPLE, MAIL = f"ou=people,{SUFFIX}", f"ou=mail,{SUFFIX}"
+USERS = 60
+
+
+def user_dn(i):
+    return f"uid=u{i},{PEOPLE}"
+
+
+def users(count):
+    return "".join(f"dn: {user_dn(i)}\nobjectClass: inetOrgPerson\nobjectClass: dirigoUser\nuid: u{i}\n"
+                   f"cn: u{i}\nsn: u{i}\nmail: u{i}@example.org\n\n" for i in range(count))
+
+
+def group(name, members, more=""):
+    lines = "".join(f"member: {m}\n" for m in members)
+    return (f"dn: cn={name},{MAIL}\nobjectClass: groupOfNames\nobjectClass: dirigoGroup\ncn: {name}\n"
+            f"mail: {name}@example.org\n{lines}{more}\n")
+
+
+class GroupTest(StackTest):
+    """A stack with people u0, u1 … and ways to look into all of their mailboxes at once."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.stack.slapd.add(users(USERS))
+
+    def mailboxes(self, marker):
+        """How often the marker is in which mailbox folder."""
+        found = {}
+        for folder, _, files in os.walk(self.stack.mail):
+            if os.path.basename(folder) not in ("new", "cur"):
+                continue
+            for name in files:
+                with open(f"{folder}/{name}", "rb") as f:
+                    if marker.encode() in f.read():
+                        owner = os.path.dirname(folder)
+                        found[owner] = found.get(owner, 0) + 1
+        return found
+
+    def rcpt(self, recipient, sender="a@example.com"):
+        with Talk(self.stack) as t:
+            t.hello()
+            t.say(f"MAIL FROM:<{sender}>", "250")
+            t.send(f"RCPT TO:<{recipient}>\r\n")
+            return t.reply()
+
+    def wait_found(self, *recipients):
+        for r in recipients:
+            wait_for(r, lambda: self.rcpt(r).startswith("250"))  # pylint: disable=cell-var-from-loop
+
+    def send(self, t, marker, *recipients, sender="a@example.com"):
+        """Up to the end of the message; the reply is the caller's."""
+        t.hello()
+        t.say(f"MAIL FROM:<{sender}>", "250")
+        for r in recipients:
+            t.say(f"RCPT TO:<{r}>", "250")
+        t.say("DATA", "354")
+        t.send(MESSAGE.format(marker) + ".\r\n")
+
+    def each_once(self, marker, count):
+        found = self.mailboxes(marker)
+        self.assertEqual((len(found), set(found.values())), (count, {1}))
+
+
+class LargeGroupTest(GroupTest):
+    CONF = {"alias_expansion_step": "10"}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        # Two large ones that hold one another and share members, and a small one between.
+        cls.stack.slapd.add(
+            group("big", [user_dn(i) for i in range(40)] + [f"cn=between,{MAIL}"]) +
+            group("between", [user_dn(0), f"cn=other,{MAIL}"]) +
+            group("other", [user_dn(i) for i in range(20, USERS)] + [f"cn=big,{MAIL}"]) +
+            group("hollow", [f"uid=gone{i},{PEOPLE}" for i in range(20)]))
+
+    def setUp(self):
+        self.wait_found("big@example.org", "other@example.org", "hollow@example.org")
+
+    def test_everybody_once(self):
+        with Talk(self.stack) as t:
+            self.send(t, "large-once", "u0@example.org", "big@example.org", "other@example.org", "u59@example.org")
+            t.expect("250 2.0.0")
+            # The session is as before.
+            self.send(t, "large-again", "big@example.org")
+            t.expect("250 2.0.0")
+        self.each_once("large-once", USERS)
+        self.each_once("large-again", USERS)
+
+    def test_nobody(self):
+        with Talk(self.stack) as t:
+            self.send(t, "large-nobody", "hollow@example.org")
+            t.expect("550 5.1.1 No recipient")
+            self.send(t, "large-some", "hollow@example.org", "u3@example.org")
+            t.expect("250")
+        self.each_once("large-some", 1)
+
+    def test_queue_killed(self):
+        """Before the answer, and behind it: each time everybody has it once."""
+        for marker, early in (("large-killed-early", True), ("large-killed-late", False)):
+            with Talk(self.stack) as t:
+                self.send(t, marker, "big@example.org")
+                if not early:
+                    t.expect("250")
+                queue, = self.stack.pids("dirigo-queue")
+                os.kill(queue, signal.SIGKILL)
+                if early:
+                    t.expect("250")
+            wait_for("another queue", lambda q=queue: self.stack.pids("dirigo-queue") not in ([], [q]))
+            wait_for(marker, lambda m=marker: len(self.mailboxes(m)) == USERS)
+            self.each_once(marker, USERS)
+
+    def test_client_leaves(self):
+        with Talk(self.stack) as t:
+            self.send(t, "large-left", "big@example.org")
+        self.wait_found("big@example.org")
+
+    def test_explain(self):
+        told = self.stack.tool("explain", "--client", "192.0.2.1", "--to", "big@example.org").stdout
+        self.assertRegex(told, rf"big@example.org: large group +cn=big,{MAIL}\n *-> list big@example.org")
+        told = self.stack.tool("lookup", "big@example.org").stdout
+        self.assertEqual(len(re.findall("-> mailbox ", told)), USERS)
+
+
+if __name__ == "__main__":
+    harness.main()
