@@ -4,11 +4,25 @@
 
 #include <sys/types.h>
 
+#include "gateway/base/buf.h"
+
 /*
  * Makes the file where it is missing, and sees that its first size bytes have room on the disk: a
  * hole in a file that is mapped and written to ends the process (SIGBUS) when the disk is full. 0,
  * or -1 with errno (ENOSPC, EDQUOT); a file system that cannot promise room is no failure.
  */
 int file_allocate(const char *path, off_t size, mode_t mode);
+
+/*
+ * Appends the content of a file to out, NUL-terminated behind its length. 0, or -1 with errno
+ * (EFBIG: more than max bytes).
+ */
+int file_read(const char *path, size_t max, struct buf *out);
+
+/*
+ * Makes the file's content what content holds, whole or not at all, and on the disk: through the
+ * file new beside it, which is renamed. 0, or -1 with errno.
+ */
+int file_replace(const char *path, const char *new, const struct buf *content, mode_t mode);
 
 #endif

@@ -1,16 +1,20 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "gateway/base/file.h"
 #include "gateway/base/mem.h"
 #include "gateway/base/str.h"
 #include "gateway/master/embedded.h"
 
 #define EMBEDDED_STOCK_SCHEMA "/etc/ldap/schema"
 #define EMBEDDED_MODULES      "/usr/lib/ldap"
+
+enum {
+    SCHEMA_FILE_MAX = 1 << 22
+};
 
 /* Whatever the value, in base64 it is one line of LDIF. */
 static void ldif_put(struct buf *out, const char *attribute, const char *value)
@@ -38,21 +42,15 @@ static void ldif_printf(struct buf *out, const char *attribute, const char *fmt,
 static int ldif_put_file(struct buf *out, const char *folder, const char *name, struct buf *errors)
 {
     char *path = mem_printf("%s/%s.ldif", folder, name);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = -1;
-    void *room;
-    while (fd >= 0 && (room = buf_reserve(out, 8192)) != NULL && (n = read(fd, room, 8192)) > 0)
-        buf_commit(out, (size_t)n);
-    if (n != 0)
+    int rc = file_read(path, SCHEMA_FILE_MAX, out);
+    if (rc < 0)
         buf_printf(errors,
                    "embedded_directory: the schema %s cannot be read: %s; install the "
                    "package slapd, or see schema_directory\n",
                    path, strerror(errno));
-    if (fd >= 0)
-        close(fd);
     free(path);
     buf_append_str(out, "\n\n");
-    return n == 0 ? 0 : -1;
+    return rc;
 }
 
 /* The configuration's own quoting has no place for these. */

@@ -165,6 +165,7 @@ int folders_make(const struct conf *conf, const struct owners *owners, struct bu
         {conf->state_directory, "", 0755, &starter},
         {conf->state_directory, "/replica", 0750, &owners->directory},
         {conf->state_directory, "/secrets", 0700, &owners->directory},
+        {conf->state_directory, "/resolver", 0700, &owners->dirigo},
         {conf->mail_directory, "", 0700, &owners->mail},
         {conf->run_directory, "", 0755, &starter},
     };

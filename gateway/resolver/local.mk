@@ -5,13 +5,17 @@ RESOLVER_CLIENT_LIBS = gateway/resolver/libresolver_client.a $(PROTO_LIBS)
 
 noinst_LIBRARIES += gateway/resolver/libresolver.a
 gateway_resolver_libresolver_a_SOURCES = \
+	%D%/anchors.c %D%/anchors.h \
+	%D%/local_data.c %D%/local_data.h \
 	%D%/server.c %D%/server.h \
-	%D%/settings.c %D%/settings.h
+	%D%/settings.c %D%/settings.h \
+	%D%/tunnel.c %D%/tunnel.h
 gateway_resolver_libresolver_a_CFLAGS = $(AM_CFLAGS) $(UNBOUND_CFLAGS)
 
 pkglibexec_PROGRAMS += dirigo-resolver
 dirigo_resolver_SOURCES = %D%/main.c
-dirigo_resolver_LDADD = gateway/resolver/libresolver.a $(SERVICE_LIBS) $(IPC_LIBS) $(UNBOUND_LIBS)
+dirigo_resolver_LDADD = gateway/resolver/libresolver.a $(SERVICE_LIBS) $(IPC_LIBS) \
+	$(TLS_LIBS) $(UNBOUND_LIBS)
 
 if TESTS_ENABLED
 check_PROGRAMS += tests/unit/test_resolver_settings

@@ -36,6 +36,7 @@ int main(int argc, char **argv)
         .name = "dirigo-resolver",
         .user = SERVICE_USER_DIRIGO,
         .flags = SERVICE_CONFINED,
+        .folder = "resolver",
         .open = open_resolver,
         .start = start_resolver,
         .stop = stop_resolver,

@@ -17,14 +17,16 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/ipc/channel.h"
+#include "gateway/resolver/anchors.h"
 #include "gateway/resolver/client.h"
+#include "gateway/resolver/local_data.h"
 #include "gateway/resolver/protocol.h"
 #include "gateway/resolver/settings.h"
+#include "gateway/resolver/tunnel.h"
 
 #define ROOT_HINTS "/usr/share/dns/root.hints"
 
 enum {
-    ANCHOR_FILE_MAX = 1 << 18,
     CLASS_IN = 1,
     SEC_BOGUS = 1, /* libunbound: 0 insecure, 1 bogus, 2 secure */
     SEC_SECURE = 2,
@@ -54,6 +56,9 @@ LIST_HEAD(peer_queries, query);
 struct resolver {
     struct service *service;
     struct ub_ctx *ub;
+    struct tls_context *tls;
+    struct tunnel **tunnels; /* one for each of resolver_forward_zones; NULL: none */
+    uint16_t *ports;         /* theirs */
     struct ipc_server *server;
     struct timer *timeout_timer, *report_timer;
     TAILQ_HEAD(, query) queries; /* waiting, oldest first: all have the same time-out */
@@ -63,65 +68,6 @@ struct resolver {
 };
 
 /* ---- set-up ---- */
-
-/* The content of a small file, NUL-terminated; -1 with errno. */
-static int read_file(const char *path, size_t max, struct buf *out)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC), rc = -1;
-    ssize_t n;
-
-    if (fd == -1)
-        return -1;
-    for (;;) {
-        void *p = out->len >= max ? NULL : buf_reserve(out, 4096);
-        if (p == NULL) {
-            errno = EFBIG;
-            break;
-        }
-        n = read(fd, p, 4096);
-        if (n <= 0) {
-            rc = (int)n;
-            break;
-        }
-        buf_commit(out, (size_t)n);
-    }
-    close(fd);
-    (void)buf_str(out);
-    return rc;
-}
-
-static int add_anchors(struct ub_ctx *ub, const char *path)
-{
-    struct buf text = {0}, line = {0};
-    int rc = -1, err;
-    unsigned n = 0;
-
-    if (read_file(path, ANCHOR_FILE_MAX, &text) == -1) {
-        log_error("cannot read the DNSSEC trust anchors: install dns-root-data, name another file, "
-                  "or set resolver_trust_anchor_file to nothing to go without validation",
-                  LOG_STR("resolver_trust_anchor_file", path), LOG_ERRNO(errno));
-        goto out;
-    }
-    const char *cursor = buf_str(&text);
-    while (settings_anchor(&cursor, &line)) {
-        err = ub_ctx_add_ta(ub, buf_str(&line));
-        if (err != 0) {
-            log_error("bad trust anchor", LOG_STR("file", path), LOG_STR("line", buf_str(&line)),
-                      LOG_STR("error", ub_strerror(err)));
-            goto out;
-        }
-        n++;
-    }
-    if (n == 0) {
-        log_error("no DS or DNSKEY record in the file of trust anchors", LOG_STR("file", path));
-        goto out;
-    }
-    rc = 0;
-out:
-    buf_free(&text);
-    buf_free(&line);
-    return rc;
-}
 
 /* Gives libunbound the settings, which it reads from a file only: one that has no name. */
 static int apply_settings(struct ub_ctx *ub, const struct buf *text)
@@ -158,20 +104,22 @@ static int warm_up(struct ub_ctx *ub)
     return err;
 }
 
-static int set_up(struct resolver *r)
+/* One attempt; afresh: without the trust anchors that were kept. *kept: whether they were used. */
+static int set_up_once(struct resolver *r, bool afresh, bool *kept)
 {
     const struct conf *conf = service_conf(r->service);
     struct buf text = {0};
     char *error = NULL;
     int rc = -1, err;
 
+    *kept = false;
     r->ub = ub_ctx_create_event(loop_base(service_loop(r->service)));
     if (r->ub == NULL) {
         log_error("libunbound gives no context");
         return -1;
     }
-    if (settings_text(conf, access(ROOT_HINTS, R_OK) == 0 ? ROOT_HINTS : NULL, &text, &error) ==
-        -1) {
+    if (settings_text(conf, access(ROOT_HINTS, R_OK) == 0 ? ROOT_HINTS : NULL, r->ports, &text,
+                      &error) == -1) {
         log_error("bad parameter", LOG_STR("error", error));
         goto out;
     }
@@ -180,8 +128,10 @@ static int set_up(struct resolver *r)
         log_error("libunbound refuses its settings", LOG_STR("error", ub_strerror(err)));
         goto out;
     }
-    if (*conf->resolver_trust_anchor_file != '\0' &&
-        add_anchors(r->ub, conf->resolver_trust_anchor_file) == -1)
+    if (*conf->resolver_trust_anchor_file != '\0' && anchors_add(r->ub, conf, afresh, kept) == -1)
+        goto out;
+    if (*conf->resolver_local_data_file != '\0' &&
+        local_data_add(r->ub, conf->resolver_local_data_file) == -1)
         goto out;
     err = warm_up(r->ub);
     if (err != 0) {
@@ -195,6 +145,58 @@ out:
     free(error);
     buf_free(&text);
     return rc;
+}
+
+/* Listens for what libunbound has to say to servers by TLS. */
+static int open_tunnels(struct resolver *r)
+{
+    const struct conf *conf = service_conf(r->service);
+    const struct conf_list *zones = &conf->resolver_forward_zones;
+    char *error = NULL;
+
+    r->tunnels = mem_zalloc((zones->n + 1) * sizeof(struct tunnel *));
+    r->ports = mem_zalloc((zones->n + 1) * sizeof(uint16_t));
+    for (size_t i = 0; i < zones->n; i++) {
+        struct netaddr server;
+        const char *name;
+        if (!settings_tls_server(zones->v[i], &server, &name))
+            continue;
+        if (r->tls == NULL)
+            r->tls = tls_client_new(TLS_VERIFY_PEER, conf->resolver_tls_ca_cert_file, NULL, NULL,
+                                    &error);
+        if (r->tls == NULL) {
+            service_fault(r->service, "resolver_tls_ca_cert_file", error);
+            log_error("cannot read the certification authorities of name servers",
+                      LOG_STR("resolver_tls_ca_cert_file", conf->resolver_tls_ca_cert_file),
+                      LOG_STR("error", error));
+            free(error);
+            return -1;
+        }
+        r->tunnels[i] =
+            tunnel_new(service_loop(r->service), r->tls, &server, name, conf->resolver_timeout);
+        if (r->tunnels[i] == NULL) {
+            log_error("cannot listen for DNS over TLS", LOG_STR("address", TUNNEL_ADDRESS),
+                      LOG_ERRNO(errno));
+            return -1;
+        }
+        r->ports[i] = tunnel_port(r->tunnels[i]);
+    }
+    return 0;
+}
+
+static int set_up(struct resolver *r)
+{
+    bool kept;
+
+    if (open_tunnels(r) == -1)
+        return -1;
+    int rc = set_up_once(r, false, &kept);
+
+    if (rc == 0 || !kept)
+        return rc;
+    log_warning("the trust anchors kept from an earlier run are thrown away");
+    ub_ctx_delete(r->ub);
+    return set_up_once(r, true, &kept);
 }
 
 /* ---- queries ---- */
@@ -405,6 +407,11 @@ void resolver_free(struct resolver **r)
     ipc_server_free(&(*r)->server);
     if ((*r)->ub != NULL)
         ub_ctx_delete((*r)->ub);
+    for (size_t i = 0; i < service_conf((*r)->service)->resolver_forward_zones.n; i++)
+        tunnel_free(&(*r)->tunnels[i]);
+    free((*r)->tunnels);
+    free((*r)->ports);
+    tls_context_free(&(*r)->tls);
     timer_free(&(*r)->timeout_timer);
     timer_free(&(*r)->report_timer);
     free(*r);

@@ -87,8 +87,8 @@ static uint64_t sandbox_landlock_rights(int version)
     return rights;
 }
 
-/* Nothing of the file system but reading folder, where the other processes' sockets are. */
-static int sandbox_landlock(const char *folder)
+/* Nothing of the file system but folder: of its files, all or only reading. */
+static int sandbox_landlock(const char *folder, bool writable)
 {
     int version =
         (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -100,7 +100,12 @@ static int sandbox_landlock(const char *folder)
     int rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr.handled_access_fs), 0);
     int path = open(folder, O_PATH | O_CLOEXEC);
     struct landlock_path_beneath_attr beneath = {
-        .allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR,
+        .allowed_access =
+            LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR |
+            (writable ? attr.handled_access_fs &
+                            (LANDLOCK_ACCESS_FS_WRITE_FILE | SANDBOX_FS_TRUNCATE |
+                             LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE)
+                      : 0),
         .parent_fd = path,
     };
     int rc = -1;
@@ -119,9 +124,9 @@ static int sandbox_landlock(const char *folder)
 
 #else
 
-static int sandbox_landlock(const char *folder)
+static int sandbox_landlock(const char *folder, bool writable)
 {
-    (void)folder;
+    (void)folder, (void)writable;
     return 0;
 }
 
@@ -214,7 +219,7 @@ int sandbox_enter(const struct sandbox_plan *plan, bool *chrooted)
 #ifndef SANITIZED
     bool confined = plan->enabled && plan->confined;
     if (confined && plan->user != NULL) {
-        if (sandbox_chroot(plan->run_directory) < 0)
+        if (sandbox_chroot(plan->folder) < 0)
             return -1;
         *chrooted = true;
     }
@@ -231,7 +236,7 @@ int sandbox_enter(const struct sandbox_plan *plan, bool *chrooted)
         setrlimit(RLIMIT_CORE, &none);
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     }
-    if (confined && sandbox_landlock(*chrooted ? "/" : plan->run_directory) < 0)
+    if (confined && sandbox_landlock(*chrooted ? "/" : plan->folder, plan->writable) < 0)
         return -1;
     if (plan->enabled && (plan->confined || plan->no_exec) && sandbox_seccomp(plan->confined) < 0)
         return -1;

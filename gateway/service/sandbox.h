@@ -18,18 +18,19 @@ struct sandbox_user {
 int sandbox_lookup(struct sandbox_user *out, const char *user, const char *shared_user);
 
 /*
- * Gives privileges up, for good: no core dumps (secrets), chroot to run_directory (root and
- * confined), the user's ids (root), no_new_privs, Landlock, seccomp. user: NULL where the process
- * was not started by root. *chrooted says whether paths changed. What the kernel does not have is
- * left out, and said at debug level; what fails is logged, -1.
+ * Gives privileges up, for good: no core dumps (secrets), chroot to folder (root and confined), the
+ * user's ids (root), no_new_privs, Landlock, seccomp. user: NULL where the process was not started
+ * by root. *chrooted says whether paths changed. What the kernel does not have is left out, and
+ * said at debug level; what fails is logged, -1.
  *
  * Builds with AddressSanitizer keep file system and system calls, which its reports need.
  */
 struct sandbox_plan {
     const struct sandbox_user *user;
-    const char *run_directory;
-    bool enabled;  /* conf: sandbox */
-    bool confined; /* no files at all */
+    const char *folder; /* what a confined process keeps of the file system */
+    bool writable;      /* and may change */
+    bool enabled;       /* conf: sandbox */
+    bool confined;      /* no files besides */
     bool no_exec;
     bool secrets; /* memory that must not be written to a core file */
 };

@@ -51,6 +51,7 @@ struct service {
     bool root, chrooted;
     bool has_role_key;
     char *fault_parameter, *fault_text;
+    char *folder; /* NULL: the process has none of its own */
     uint8_t role_key[ROLE_KEY_LEN];
     bool draining; /* no new work */
     bool stopping; /* idle sessions end; or the end itself */
@@ -362,7 +363,8 @@ static int service_confine(struct service *s, const struct sandbox_user *user)
 {
     struct sandbox_plan plan = {
         .user = user,
-        .run_directory = s->conf->run_directory,
+        .folder = s->folder != NULL ? s->folder : s->conf->run_directory,
+        .writable = s->folder != NULL,
         .enabled = s->conf->sandbox,
         .confined = (s->def->flags & SERVICE_CONFINED) != 0,
         .no_exec = (s->def->flags & SERVICE_NO_EXEC) != 0,
@@ -433,12 +435,26 @@ static void service_failed(struct service *s, const char *why)
     timer_free(&timer);
 }
 
+static int service_enter_folder(struct service *s)
+{
+    if (s->def->folder == NULL)
+        return 0;
+    s->folder = mem_printf("%s/%s", s->conf->state_directory, s->def->folder);
+    if (chdir(s->folder) == 0)
+        return 0;
+    log_error("the process' own folder cannot be entered", LOG_STR("folder", s->folder),
+              LOG_ERRNO(errno));
+    return -1;
+}
+
 /* open, drop, confine, start, as service.h tells it. */
 static int service_start(struct service *s)
 {
     struct sandbox_user user;
     const char *why = NULL;
-    if (s->def->open != NULL && s->def->open(s) < 0)
+    if (service_enter_folder(s) < 0)
+        why = "it cannot enter its folder under state_directory";
+    else if (s->def->open != NULL && s->def->open(s) < 0)
         why = "it cannot open what it needs; its log lines say why";
     else if (s->root && sandbox_lookup(&user, service_user_name(s), s->conf->dirigo_user) < 0)
         why = "its user does not exist";
@@ -485,6 +501,7 @@ static void service_free(struct service *s)
     free(s->report);
     free(s->fault_parameter);
     free(s->fault_text);
+    free(s->folder);
     explicit_bzero(s->role_key, sizeof(s->role_key));
     free(s);
 }

@@ -38,6 +38,10 @@ struct service_def {
     const char *name; /* "dirigo-smtpd": for logs and ps */
     enum service_user user;
     unsigned flags;
+    /* The folder under state_directory that is the process' own: the working folder from open() on,
+     * and when confined all that it sees of the file system, to read and to write. It reaches no
+     * socket of the others then. NULL: none. */
+    const char *folder;
     /* Before privileges are dropped: certificates, the replica. 0, or -1 after logging why. May be
      * NULL. */
     int (*open)(struct service *s);

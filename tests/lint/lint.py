@@ -56,7 +56,7 @@ LIBRARIES = {
     "dirigod": set(),
     "dirigo-directory": {"ldap", "lber", "lmdb"} | TLS,
     "dirigo-auth": {"sasl2", "lmdb"},
-    "dirigo-resolver": {"unbound"},
+    "dirigo-resolver": {"unbound"} | TLS,
     "dirigo-smtpd": {"lmdb"} | TLS,
     "dirigo-imapd": {"lmdb"} | TLS,
     "dirigo-pop3d": {"lmdb"} | TLS,

@@ -146,10 +146,12 @@ class Alone:
         self.own_folder = folder is None
         self.run = f"{self.folder}/run"
         os.makedirs(self.run, exist_ok=True)
+        os.makedirs(f"{self.folder}/state/resolver", exist_ok=True)
         self.name, self.ipc = name, ipc
         self.log_path = f"{self.folder}/{name}.log"
         self.conf = {"myhostname": "mx.example.org", "mydomain": "example.org", "search_base": "dc=example",
-                     "embedded_directory": "yes", "run_directory": self.run, "log_level": "debug"}
+                     "embedded_directory": "yes", "run_directory": self.run, "state_directory": f"{self.folder}/state",
+                     "log_level": "debug"}
         self.conf.update(conf)
         self.role_key = b""
         self.index, self.count = 0, 1  # among the processes of its kind

@@ -201,6 +201,184 @@ child NS ns
         self.assertFalse(needed & {"ldap", "sasl2", "lmdb"})
 
 
+class Rollover(harness.Dns):
+    """A zone that is signed anew with the keys of the moment."""
+
+    def __init__(self, folder, zone):
+        super().__init__(folder, zone, "mx A 127.0.0.1\n", sign=False)
+        self.served = f"{folder}/signed"
+        with open(f"{folder}/nsd.conf", encoding="ascii") as f:
+            conf = f.read()
+        with open(f"{folder}/nsd.conf", "w", encoding="ascii") as f:
+            f.write(conf.replace(self.zone_file, self.served))
+
+    def new_key(self):
+        return subprocess.run(["ldns-keygen", "-a", "ECDSAP256SHA256", "-k", self.zone], cwd=self.folder,
+                              capture_output=True, text=True, check=True).stdout.strip()
+
+    def sign(self, *keys):
+        subprocess.run(["ldns-signzone", "-n", "-f", "signed", "zone", *keys], cwd=self.folder, check=True)
+        if self.process:
+            self.process.end()
+            self.start()
+
+
+class AnchorTest(unittest.TestCase):
+    """RFC 5011: the zone's keys are replaced one after the other, and the administrator does nothing."""
+
+    def setUp(self):
+        folder = tempfile.mkdtemp(prefix="dirigo-resolver-")
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        self.zone = Rollover(f"{folder}/zone", "roll.example")
+        self.old, self.new = self.zone.new_key(), self.zone.new_key()
+        self.zone.sign(self.old)
+        self.zone.start()
+        self.addCleanup(self.zone.stop)
+        self.anchors = f"{folder}/anchors"
+        shutil.copy(f"{folder}/zone/{self.old}.key", self.anchors)
+        self.folder = f"{folder}/resolver"
+        self.kept = f"{self.folder}/state/resolver/anchor.roll.example"
+        self.resolver = None
+
+    def start(self, **conf):
+        self.resolver = alone.Alone("dirigo-resolver", {
+            "resolver_query_localhost": "yes", "resolver_stub_zones": f"roll.example=127.0.0.1@{self.zone.port}",
+            "resolver_trust_anchor_file": self.anchors, "resolver_timeout": "5s",
+            "resolver_trust_anchor_hold_down": "1s", "resolver_cache_max_ttl": "1s", **conf}, ipc="resolver", folder=self.folder)
+        self.resolver.start()
+
+    def restart(self, **conf):
+        self.resolver.stop()
+        shutil.rmtree(f"{self.folder}/run")
+        self.start(**conf)
+
+    def security(self):
+        channel = self.resolver.connect()
+        channel.send(QUERY, alone.Body().str("mx.roll.example").u32(A), ident=1)
+        a = Answer(channel.read())
+        channel.close()
+        return a.security
+
+    def trusted(self):
+        """The keys' ids that are valid by now; asking makes the resolver look at the keys again."""
+        self.security()
+        with open(self.kept, encoding="ascii") as f:
+            return set(re.findall(r"id = (\d+) .*state=2 \[  VALID  \]", f.read()))
+
+    def test_rollover(self):
+        self.start()
+        self.addCleanup(lambda: self.resolver.stop())
+        self.assertEqual(self.security(), SECURE)
+        old, new = (key.rsplit("+", 1)[1].lstrip("0") for key in (self.old, self.new))
+        self.zone.sign(self.old, self.new)
+        harness.wait_for("the new key", lambda: self.trusted() == {old, new}, 40, 0.3)
+        self.zone.sign(self.new)
+        harness.time.sleep(2.1)  # what is cached was signed by the old one as well
+        self.assertEqual(self.security(), SECURE)
+        self.restart()
+        self.assertEqual(self.security(), SECURE)
+        # A file that is damaged is made anew from the administrator's, which names the old key only.
+        with open(self.kept, "w", encoding="ascii") as f:
+            f.write("roll.example. this is no anchor\n")
+        self.restart()
+        self.assertIn("thrown away", self.resolver.log())
+        self.assertEqual(self.security(), BOGUS)
+        # A file of the administrator's that was changed counts, not what was kept.
+        shutil.copy(f"{self.zone.folder}/{self.new}.key", self.anchors)
+        self.restart()
+        self.assertEqual(self.security(), SECURE)
+
+    def test_without_updates(self):
+        self.start(resolver_trust_anchor_update="no")
+        self.addCleanup(lambda: self.resolver.stop())
+        self.assertEqual(self.security(), SECURE)
+        self.assertFalse(harness.os.path.exists(self.kept))
+        self.zone.sign(self.new)
+        harness.wait_for("the end of what is cached", lambda: self.security() == BOGUS)
+
+
+class UpstreamTest(unittest.TestCase):
+    """Answers from a file, from a server that is reached by TLS, and from the cache of a server that is gone."""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="dirigo-resolver-")
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def start(self, **conf):
+        resolver = alone.Alone("dirigo-resolver", {"resolver_query_localhost": "yes", "resolver_timeout": "3s",
+                                                   "resolver_trust_anchor_file": "", **conf}, ipc="resolver")
+        resolver.start()
+        self.addCleanup(resolver.stop)
+        return resolver
+
+    def ask(self, resolver, name, kind):
+        channel = resolver.connect()
+        channel.send(QUERY, alone.Body().str(name).u32(kind), ident=1)
+        a = Answer(channel.read())
+        channel.close()
+        return a
+
+    def test_local_data(self):
+        path = f"{self.folder}/data"
+        with open(path, "w", encoding="ascii") as f:
+            f.write('; what this host knows by itself\nhere.example. 60 A 192.0.2.9 ; an address\n\n'
+                    'here.example. TXT "one; two"\n')
+        r = self.start(resolver_local_data_file=path)
+        a = self.ask(r, "here.example", A)
+        self.assertEqual((a.security, a.failed, a.answers), (INSECURE, False, 1))
+        self.assertIn(bytes([192, 0, 2, 9]), a.packet)
+        self.assertIn(b"one; two", self.ask(r, "here.example", TXT).packet)
+        self.assertEqual(self.ask(r, "here.example", MX).answers, 0)
+
+    def test_bad_local_data_names_the_line(self):
+        path = f"{self.folder}/data"
+        with open(path, "w", encoding="ascii") as f:
+            f.write("; comment\nhere.example. 60 A not-an-address\n")
+        r = alone.Alone("dirigo-resolver", {"resolver_trust_anchor_file": "", "resolver_local_data_file": path},
+                        ipc="resolver", folder=f"{self.folder}/r")
+        with self.assertRaises((AssertionError, EOFError)):
+            r.start()
+        self.assertIn("line=2", r.log())
+        r.child.wait(10)
+
+    def dns_over_tls(self, name):
+        """A resolver whose upstream is an nsd behind TLS with a certificate for localhost, called `name`."""
+        cert, key = harness.certificate(self.folder)
+        dns = harness.Dns(f"{self.folder}/zone", "far.example", "mx A 192.0.2.7\n", sign=False)
+        tls = harness.free_ports(1)[0]
+        with open(f"{self.folder}/zone/nsd.conf", encoding="ascii") as f:
+            conf = f.read()
+        with open(f"{self.folder}/zone/nsd.conf", "w", encoding="ascii") as f:
+            f.write(conf.replace("server:\n", f"server:\n  ip-address: 127.0.0.1@{tls}\n  tls-port: {tls}\n"
+                                 f"  tls-service-pem: {cert}\n  tls-service-key: {key}\n", 1))
+        dns.start()
+        self.addCleanup(dns.stop)
+        return self.start(resolver_forward_zones=f"far.example=127.0.0.1@{tls}#{name}",
+                          resolver_tls_ca_cert_file=cert)
+
+    def test_dns_over_tls(self):
+        a = self.ask(self.dns_over_tls("localhost"), "mx.far.example", A)
+        self.assertEqual((a.failed, a.answers), (False, 1))
+
+    def test_dns_over_tls_to_another_name(self):
+        a = self.ask(self.dns_over_tls("other.example"), "mx.far.example", A)
+        self.assertTrue(a.failed)
+
+    def test_expired_answers_while_no_server_answers(self):
+        dns = harness.Dns(f"{self.folder}/zone", "lost.example", "mx A 192.0.2.7\n", sign=False)
+        dns.start()
+        self.addCleanup(dns.stop)
+        conf = {"resolver_stub_zones": f"lost.example=127.0.0.1@{dns.port}", "resolver_cache_max_ttl": "1s"}
+        kept, bare = self.start(resolver_serve_expired="1h", **conf), self.start(**conf)
+        for r in (kept, bare):
+            self.assertEqual(self.ask(r, "mx.lost.example", A).answers, 1)
+        dns.stop()
+        harness.wait_for("the end of what is cached", lambda: self.ask(bare, "mx.lost.example", A).failed)
+        a = self.ask(kept, "mx.lost.example", A)
+        self.assertEqual((a.failed, a.answers), (False, 1))
+        self.assertTrue(self.ask(kept, "other.lost.example", A).failed)
+
+
 class SettingsTest(unittest.TestCase):
     def test_missing_anchor_file_stops_the_start(self):
         r = alone.Alone("dirigo-resolver", {"resolver_trust_anchor_file": "/nonexistent"}, ipc="resolver")

@@ -21,13 +21,14 @@ static char *text_of(const char *setting, const char *hints, char **error)
                                      "resolver_cache_size=8M",
                                      setting,
                                      NULL};
+    static const uint16_t ports[] = {4711, 4712, 4713};
     struct buf out = {0}, errors = {0};
     struct conf *conf = conf_load("/dev/null", overrides, &errors);
 
     if (conf == NULL)
         fail_msg("%s", buf_str(&errors));
     *error = NULL;
-    char *text = settings_text(conf, hints, &out, error) == 0 ? buf_steal_str(&out) : NULL;
+    char *text = settings_text(conf, hints, ports, &out, error) == 0 ? buf_steal_str(&out) : NULL;
     buf_free(&out);
     buf_free(&errors);
     conf_free(&conf);
@@ -74,14 +75,59 @@ static void test_zones(void **state)
     expect("resolver_forward_zones=.=192.0.2.1", NULL, "local-zone", false);
 }
 
+static void test_tls(void **state)
+{
+    (void)state;
+    const char *tls = "resolver_forward_zones=a.test=192.0.2.1 .=192.0.2.2#dns.test "
+                      ".=2001:db8::1@8853#dns.test";
+    struct netaddr server;
+    const char *name;
+
+    expect(tls, NULL,
+           "forward-zone:\n  name: \"a.test\"\n  forward-addr: 192.0.2.1\n"
+           "forward-zone:\n  name: \".\"\n  forward-tcp-upstream: yes\n"
+           "  forward-addr: 127.83.53.1@4712\n  forward-addr: 127.83.53.1@4713\n",
+           true);
+    /* No other loopback address than the tunnels' becomes a name server's by that. */
+    expect(tls, NULL, "  do-not-query-address: 127.0.0.0/10\n", true);
+    expect(tls, NULL, "  do-not-query-address: 127.83.53.0/32\n", true);
+    expect(tls, NULL, "127.83.53.1/32", false);
+    expect("resolver_forward_zones=.=192.0.2.1", NULL, "do-not-query-address", false);
+    assert_true(settings_tls_server(".=192.0.2.2#dns.test", &server, &name));
+    assert_int_equal(server.port, 853);
+    assert_string_equal(name, "dns.test");
+    assert_true(settings_tls_server(".=2001:db8::1@8853#dns.test", &server, &name));
+    assert_int_equal(server.port, 8853);
+    assert_false(settings_tls_server(".=192.0.2.2", &server, &name));
+}
+
+static void test_times(void **state)
+{
+    (void)state;
+    expect("resolver_serve_expired=0", NULL, "serve-expired", false);
+    expect("resolver_serve_expired=1h", NULL, "  serve-expired-ttl: 3600\n", true);
+    expect("resolver_trust_anchor_hold_down=30d", NULL, "  add-holddown: 2592000\n", true);
+    expect("resolver_trust_anchor_update=no", NULL, "holddown", false);
+    expect("resolver_cache_max_negative_ttl=60s", NULL, "  cache-max-negative-ttl: 60\n", true);
+}
+
 static void test_bad_zones(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "resolver_stub_zones=a.test",          "resolver_stub_zones=a.test=host",
-        "resolver_stub_zones=\"x\"=127.0.0.1", "resolver_stub_zones=a.test=127.0.0.1@0",
-        "resolver_stub_zones==127.0.0.1",      "resolver_stub_zones=a.test=127.0.0.1@65536",
-        "resolver_forward_zones=a=[::1]",      "resolver_insecure_zones=a\"b",
+        "resolver_stub_zones=a.test",
+        "resolver_stub_zones=a.test=host",
+        "resolver_stub_zones=\"x\"=127.0.0.1",
+        "resolver_stub_zones=a.test=127.0.0.1@0",
+        "resolver_stub_zones==127.0.0.1",
+        "resolver_stub_zones=a.test=127.0.0.1@65536",
+        "resolver_forward_zones=a=[::1]",
+        "resolver_insecure_zones=a\"b",
+        "resolver_stub_zones=a=192.0.2.1#tls",
+        "resolver_forward_zones=a=192.0.2.1#t\"ls",
+        "resolver_forward_zones=a=192.0.2.1#",
+        "resolver_forward_zones=a=192.0.2.1@853@1#b",
+        "resolver_forward_zones=a=192.0.2.1#b a=192.0.2.2",
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         char *error, *text = text_of(bad[i], NULL, &error);
@@ -116,10 +162,9 @@ static void test_anchors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_server),
-        cmocka_unit_test(test_zones),
-        cmocka_unit_test(test_bad_zones),
-        cmocka_unit_test(test_anchors),
+        cmocka_unit_test(test_server),    cmocka_unit_test(test_zones),
+        cmocka_unit_test(test_tls),       cmocka_unit_test(test_times),
+        cmocka_unit_test(test_bad_zones), cmocka_unit_test(test_anchors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
