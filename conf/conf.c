@@ -16,6 +16,7 @@
 
 #define CONF_FILE_MAX  ((size_t)4 << 20)
 #define CONF_VALUE_MAX CONF_LINE_MAX
+#define CONF_CLASS_MAX 256
 
 /* The three readings of the one list: what the world sees, what the parser needs, an index. */
 static const struct conf_param conf_table[] = {
@@ -59,6 +60,11 @@ enum conf_index {
     CONF_COUNT
 };
 
+/* A setting that is no parameter: a class, if smtpd_restriction_classes names it. */
+struct conf_class {
+    char *name, *raw, *text, *origin;
+};
+
 /* A configuration with what each value was made of; conf is first, so that one is the other. */
 struct conf_full {
     struct conf conf;
@@ -66,6 +72,8 @@ struct conf_full {
     char *text[CONF_COUNT];   /* expanded; the fields of conf point here */
     char *origin[CONF_COUNT]; /* "FILE:LINE", "command line"; NULL: default */
     char *path;               /* the file, for messages */
+    struct conf_class *classes;
+    size_t class_count;
     bool expanding[CONF_COUNT];
     bool faulty[CONF_COUNT]; /* its expansion failed, and that has been said */
 };
@@ -106,19 +114,55 @@ static void conf_fault(struct conf_loading *l, const char *origin, const char *n
     l->faults++;
 }
 
+/* There is neither a parameter nor a class of this name. */
+static void conf_unknown(struct conf_loading *l, const char *origin, const char *name)
+{
+    const char *nearest = conf_nearest(name);
+    char *what = nearest == NULL
+                     ? mem_strdup("there is no such parameter; `dirigo config` lists them")
+                     : mem_printf("there is no such parameter; did you mean %s?", nearest);
+    conf_fault(l, origin, name, what);
+    free(what);
+}
+
+static struct conf_class *conf_class_find(const struct conf_full *full, const char *name)
+{
+    for (size_t i = 0; i < full->class_count; i++) {
+        if (strcmp(full->classes[i].name, name) == 0)
+            return &full->classes[i];
+    }
+    return NULL;
+}
+
+/* Kept until all is read, for smtpd_restriction_classes may come later; origin is taken over. */
+static void conf_set_class(struct conf_loading *l, const char *name, const char *value,
+                           char *origin)
+{
+    struct conf_full *full = l->full;
+    struct conf_class *c = conf_class_find(full, name);
+    if (c == NULL && full->class_count == CONF_CLASS_MAX) {
+        conf_unknown(l, origin, name);
+        free(origin);
+        return;
+    }
+    if (c == NULL) {
+        full->classes = mem_realloc(full->classes, full->class_count + 1, sizeof(full->classes[0]));
+        c = &full->classes[full->class_count++];
+        *c = (struct conf_class){.name = mem_strdup(name)};
+    }
+    mem_wipe_free_str(c->raw); /* it may be a password with its name misspelled */
+    free(c->origin);
+    c->raw = mem_strdup(value);
+    c->origin = origin;
+}
+
 /* A setting of the file or the command line; origin is taken over. */
 static void conf_set(struct conf_loading *l, const char *name, const char *value, char *origin)
 {
     struct conf_full *full = l->full;
     int i = conf_find(name);
     if (i < 0) {
-        const char *nearest = conf_nearest(name);
-        char *what = nearest == NULL
-                         ? mem_strdup("there is no such parameter; `dirigo config` lists them")
-                         : mem_printf("there is no such parameter; did you mean %s?", nearest);
-        conf_fault(l, origin, name, what);
-        free(what);
-        free(origin);
+        conf_set_class(l, name, value, origin);
         return;
     }
     if (full->origin[i] != NULL && strcmp(origin, "command line") != 0)
@@ -301,10 +345,55 @@ static void conf_read_overrides(struct conf_loading *l, const char *const *overr
     }
 }
 
+static bool conf_is_class(const struct conf *conf, const char *name)
+{
+    const struct conf_list *list = &conf->smtpd_restriction_classes;
+    for (size_t i = 0; i < list->n; i++) {
+        if (strcmp(list->v[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void conf_expand_class(struct conf_loading *l, struct conf_class *c)
+{
+    struct buf out = {.max = CONF_VALUE_MAX}, why = {0};
+    if (!conf_is_class(&l->full->conf, c->name)) {
+        conf_unknown(l, c->origin, c->name);
+    } else if (c->text == NULL) {
+        if (conf_expand(c->raw, &out, conf_reference, l, &why) < 0)
+            conf_fault(l, c->origin, c->name, buf_str(&why));
+        c->text = buf_steal_str(&out);
+    }
+    buf_free(&out);
+    buf_free(&why);
+}
+
+/* What is set and is no parameter must be a class, and each class must be set. */
+static void conf_finish_classes(struct conf_loading *l)
+{
+    const struct conf_list *list = &l->full->conf.smtpd_restriction_classes;
+    const char *origin = l->full->origin[CONF_AT_smtpd_restriction_classes];
+    for (size_t i = 0; i < l->full->class_count; i++)
+        conf_expand_class(l, &l->full->classes[i]);
+    for (size_t i = 0; i < list->n; i++) {
+        const char *name = list->v[i];
+        if (conf_class_find(l->full, name) != NULL)
+            continue;
+        char *what =
+            conf_find(name) >= 0
+                ? mem_printf("%s is the name of a parameter; give the class another", name)
+                : mem_printf("the class %s is not set; write \"%s = RESTRICTIONS\"", name, name);
+        conf_fault(l, origin, "smtpd_restriction_classes", what);
+        free(what);
+    }
+}
+
 static struct conf *conf_finish(struct conf_loading *l)
 {
     for (int i = 0; i < CONF_COUNT; i++)
         conf_type(l, i);
+    conf_finish_classes(l);
     struct conf *conf = &l->full->conf;
     if (l->faults > 0)
         conf_free(&conf);
@@ -353,6 +442,14 @@ void conf_free(struct conf **conf)
         mem_wipe_free_str(full->text[i]);
         free(full->origin[i]);
     }
+    for (size_t i = 0; i < full->class_count; i++) {
+        struct conf_class *c = &full->classes[i];
+        free(c->name);
+        mem_wipe_free_str(c->raw);
+        free(c->text);
+        free(c->origin);
+    }
+    free(full->classes);
     free(full->path);
     free(full);
     *conf = NULL;
@@ -361,14 +458,21 @@ void conf_free(struct conf **conf)
 const char *conf_text(const struct conf *conf, const char *name)
 {
     int i = conf_find(name);
-    return i < 0 ? NULL : conf_full(conf)->text[i];
+    return i < 0 ? conf_class(conf, name) : conf_full(conf)->text[i];
+}
+
+const char *conf_class(const struct conf *conf, const char *name)
+{
+    const struct conf_class *c = conf_class_find(conf_full(conf), name);
+    return c == NULL ? NULL : c->text;
 }
 
 const char *conf_origin(const struct conf *conf, const char *name)
 {
     int i = conf_find(name);
+    const struct conf_class *c = conf_class_find(conf_full(conf), name);
     if (i < 0)
-        return NULL;
+        return c == NULL ? NULL : c->origin;
     const char *origin = conf_full(conf)->origin[i];
     return origin == NULL ? "default" : origin;
 }
@@ -381,6 +485,11 @@ void conf_encode(const struct conf *conf, bool directory, struct buf *out)
             continue;
         buf_append(out, conf_table[i].name, strlen(conf_table[i].name) + 1);
         buf_append(out, full->text[i], strlen(full->text[i]) + 1);
+    }
+    for (size_t i = 0; i < full->class_count; i++) {
+        const struct conf_class *c = &full->classes[i];
+        buf_append(out, c->name, strlen(c->name) + 1);
+        buf_append(out, c->text, strlen(c->text) + 1);
     }
 }
 
@@ -395,11 +504,19 @@ struct conf *conf_decode(const void *data, size_t len)
         const char *stop =
             value == NULL ? NULL : memchr(value + 1, '\0', (size_t)(end - value - 1));
         int i = stop == NULL ? -1 : conf_find(name);
-        if (i < 0 || l.full->text[i] != NULL) {
+        if (stop == NULL || (i >= 0 && l.full->text[i] != NULL)) {
             conf_fault(&l, NULL, "", "malformed");
             break;
         }
         /* Already expanded: it goes in behind the expansion. */
+        if (i < 0) {
+            conf_set_class(&l, name, "", mem_strdup("dirigod"));
+            struct conf_class *c = conf_class_find(l.full, name);
+            if (c != NULL && c->text == NULL)
+                c->text = mem_strdup(value + 1);
+            s = stop + 1;
+            continue;
+        }
         l.full->text[i] = mem_strdup(value + 1);
         l.full->origin[i] = mem_strdup("dirigod");
         s = stop + 1;

@@ -76,8 +76,11 @@ struct conf_param {
 };
 /* All of them, in the order of parameters.def. */
 const struct conf_param *conf_params(size_t *n);
-/* The text of a value as set or by default, expanded; NULL for an unknown name. */
+/* The text of a value as set or by default, expanded; NULL for an unknown name. A class of
+ * smtpd_restriction_classes has its list here, too. */
 const char *conf_text(const struct conf *conf, const char *name);
+/* The list of a class that smtpd_restriction_classes names, or NULL. */
+const char *conf_class(const struct conf *conf, const char *name);
 /* Where it came from: "default", "command line", "FILE:LINE", or in a process "dirigod". */
 const char *conf_origin(const struct conf *conf, const char *name);
 /* The file a configuration was read from, for messages about what is not set in it. */

@@ -190,41 +190,13 @@ void conf_value_free(struct conf *conf, const struct conf_desc *desc)
     *list = (struct conf_list){0};
 }
 
-/* Edits that turn a into b (Levenshtein), or more than the bound that is asked about. */
-static size_t value_distance(const char *a, const char *b)
-{
-    enum {
-        NAME_MAX_LEN = 64
-    };
-    size_t row[NAME_MAX_LEN + 1];
-    size_t la = strlen(a), lb = strlen(b);
-    if (la > NAME_MAX_LEN || lb > NAME_MAX_LEN)
-        return NAME_MAX_LEN;
-    for (size_t j = 0; j <= lb; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= la; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= lb; j++) {
-            size_t best = diagonal + (str_lower_char(a[i - 1]) != str_lower_char(b[j - 1]));
-            diagonal = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[lb];
-}
-
 const char *conf_nearest(const char *name)
 {
     size_t n, best = strlen(name) / 3 + 2;
     const struct conf_param *params = conf_params(&n);
     const char *nearest = NULL;
     for (size_t i = 0; i < n; i++) {
-        size_t d = value_distance(name, params[i].name);
+        size_t d = str_distance(name, params[i].name);
         if (d < best) {
             best = d;
             nearest = params[i].name;

@@ -235,6 +235,33 @@ static void __attribute__((constructor)) crc32c_build(void)
                 crc32c_table[t - 1][i] >> 8 ^ crc32c_table[0][crc32c_table[t - 1][i] & 255];
 }
 
+size_t str_distance(const char *a, const char *b)
+{
+    enum {
+        LEN_MAX = 64
+    };
+    size_t row[LEN_MAX + 1];
+    size_t la = strlen(a), lb = strlen(b);
+    if (la > LEN_MAX || lb > LEN_MAX)
+        return LEN_MAX + 1;
+    for (size_t j = 0; j <= lb; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= la; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= lb; j++) {
+            size_t best = diagonal + (str_lower_char(a[i - 1]) != str_lower_char(b[j - 1]));
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[lb];
+}
+
 uint32_t str_crc32c(uint32_t crc, const void *data, size_t len)
 {
     const unsigned char *p = data;

@@ -44,6 +44,10 @@ bool str_utf8_valid(const void *s, size_t len);
 /* Appends a code point up to U+10FFFF as UTF-8. 0, or -1 where out is full. */
 int str_put_utf8(struct buf *out, uint32_t c);
 
+/* Edits that turn a into b, whatever their case (Levenshtein), for "did you mean"; more than 64
+ * where either is longer than that. */
+size_t str_distance(const char *a, const char *b);
+
 /* CRC-32C (Castagnoli), continuing from crc; start with 0. */
 uint32_t str_crc32c(uint32_t crc, const void *data, size_t len);
 

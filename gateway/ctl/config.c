@@ -52,6 +52,15 @@ static void config_put(const struct command_context *ctx, const struct conf *con
     buf_append_byte(out, '}');
 }
 
+/* Whether the name is one of n names, or all are wanted. */
+static bool config_wanted(const char *name, int n, char **names)
+{
+    bool wanted = n == 0;
+    for (int i = 0; i < n && !wanted; i++)
+        wanted = strcmp(names[i], name) == 0;
+    return wanted;
+}
+
 /* All parameters, those named, or those that are not at their defaults. */
 static int config_list(const struct command_context *ctx, const struct conf *conf, bool changed,
                        int n, char **names)
@@ -67,12 +76,17 @@ static int config_list(const struct command_context *ctx, const struct conf *con
     if (ctx->json)
         buf_append_byte(&out, '[');
     for (size_t i = 0; i < count; i++) {
-        bool wanted = n == 0;
-        for (int j = 0; j < n && !wanted; j++)
-            wanted = strcmp(names[j], params[i].name) == 0;
-        if (!wanted || (changed && strcmp(conf_origin(conf, params[i].name), "default") == 0))
+        if (!config_wanted(params[i].name, n, names) ||
+            (changed && strcmp(conf_origin(conf, params[i].name), "default") == 0))
             continue;
         config_put(ctx, conf, &params[i], &out, &first);
+    }
+    for (size_t i = 0; i < conf->smtpd_restriction_classes.n; i++) {
+        const char *name = conf->smtpd_restriction_classes.v[i];
+        const struct conf_param p = {name, "restrictions", "",
+                                     "A class of smtpd_restriction_classes.", CONF_FOR_ALL};
+        if (config_wanted(name, n, names))
+            config_put(ctx, conf, &p, &out, &first);
     }
     if (ctx->json)
         buf_append_str(&out, "\n]\n");
@@ -117,8 +131,7 @@ struct config_faults {
 static void config_list_fault(const char *parameter, const char *text, void *arg)
 {
     struct config_faults *f = arg;
-    buf_printf(f->errors, "%s: %s: %s; dirigo-smtpd(8) names them\n",
-               conf_origin(f->conf, parameter), parameter, text);
+    buf_printf(f->errors, "%s: %s: %s\n", conf_origin(f->conf, parameter), parameter, text);
 }
 
 /* What dirigod and its processes check before they start; as root the answer is the same as

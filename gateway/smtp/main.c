@@ -22,9 +22,7 @@ static const struct flavour flavours[] = {
 static void list_fault(const char *parameter, const char *text, void *arg)
 {
     struct smtpd *d = arg;
-    char *remedy = mem_printf("%s; dirigo-smtpd(8) names them", text);
-    service_fault(d->service, parameter, remedy);
-    free(remedy);
+    service_fault(d->service, parameter, text);
 }
 
 static void smtpd_free(struct smtpd *d)

@@ -205,7 +205,8 @@ static enum verdict unknown(struct restriction_run *run, const struct restrictio
     return restriction_refuse(run, SUBJECT_STAGE, 451, "4.3.0", "Temporary lookup failure");
 }
 
-static enum verdict check_class(struct restriction_run *run, const struct restriction_item *item)
+static enum verdict check_ldap_class(struct restriction_run *run,
+                                     const struct restriction_item *item)
 {
     struct restriction_text t;
 
@@ -219,8 +220,18 @@ static enum verdict check_class(struct restriction_run *run, const struct restri
     }
 }
 
+/* The file's own class wins over one of the directory. */
+static enum verdict check_class(struct restriction_run *run, const struct restriction_item *item)
+{
+    const char *text = conf_class(run->conf, item->arg);
+
+    return text != NULL ? restriction_nest(run, text, NULL) : check_ldap_class(run, item);
+}
+
 const struct restriction restriction_class = {
     .name = "restriction class", .flags = RESTRICTION_ARG, .check = check_class};
+const struct restriction restriction_ldap_class = {
+    .name = "restriction class", .flags = RESTRICTION_ARG, .check = check_ldap_class};
 
 /* ---- tables ---- */
 

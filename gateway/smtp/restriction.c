@@ -55,6 +55,29 @@ static char *next_word(char **cursor, size_t *len)
     return p;
 }
 
+/*
+ * What a word that is no restriction stands for: a class, or NULL with an error. What follows a
+ * class that is most like a restriction is probably its argument.
+ */
+static const struct restriction *class_of(const struct restriction_list *list, const char *word,
+                                          size_t len, char **error)
+{
+    const struct restriction_item *before = list->count > 0 ? &list->items[list->count - 1] : NULL;
+    static const char mark[] = "ldap:";
+    size_t skip = str_istarts(word, mark) ? strlen(mark) : 0;
+
+    if (restriction_class_name(word + skip, len - skip))
+        return skip > 0 ? &restriction_ldap_class : &restriction_class;
+    if (before != NULL && before->def == &restriction_class &&
+        restriction_nearest(before->arg) != NULL)
+        word = before->arg;
+    const char *nearest = restriction_nearest(word);
+    *error = nearest == NULL
+                 ? mem_printf("unknown restriction \"%.64s\"; dirigo-smtpd(8) names them", word)
+                 : mem_printf("unknown restriction \"%.64s\"; did you mean %s?", word, nearest);
+    return NULL;
+}
+
 static int compile_words(struct restriction_list *list, char **error)
 {
     char *cursor = list->words, *word;
@@ -63,13 +86,9 @@ static int compile_words(struct restriction_list *list, char **error)
 
     while ((word = next_word(&cursor, &len)) != NULL) {
         const struct restriction *def = restriction_find(word, len);
-        bool is_class = def == NULL && restriction_class_name(word, len);
-        if (is_class)
-            def = &restriction_class;
-        if (def == NULL) {
-            *error = mem_printf("unknown restriction \"%.64s\"", word);
+        bool is_class = def == NULL;
+        if (is_class && (def = class_of(list, word, len, error)) == NULL)
             return -1;
-        }
         if (def->flags & RESTRICTION_PREFIX) {
             warn = true;
             continue;
@@ -87,7 +106,7 @@ static int compile_words(struct restriction_list *list, char **error)
         *item = (struct restriction_item){.def = def, .warn = warn};
         warn = false;
         if (is_class)
-            item->arg = word;
+            item->arg = def == &restriction_ldap_class ? strchr(word, ':') + 1 : word;
         else if ((def->flags & RESTRICTION_ARG) && (item->arg = next_word(&cursor, &len)) == NULL) {
             *error = mem_printf("%s needs an argument", def->name);
             return -1;
@@ -98,7 +117,7 @@ static int compile_words(struct restriction_list *list, char **error)
         }
     }
     if (warn) {
-        *error = mem_strdup("warn_if_reject stands before no restriction");
+        *error = mem_strdup("warn_if_reject stands before no restriction; put one behind it");
         return -1;
     }
     return 0;
@@ -150,11 +169,13 @@ size_t restriction_list_len(const struct restriction_list *list)
     return list->count;
 }
 
-const char *restriction_list_class(const struct restriction_list *list, size_t *from)
+const char *restriction_list_class(const struct restriction_list *list, size_t *from,
+                                   bool *directory)
 {
     while (*from < list->count) {
         const struct restriction_item *item = &list->items[(*from)++];
-        if (item->def == &restriction_class)
+        *directory = item->def == &restriction_ldap_class;
+        if (*directory || item->def == &restriction_class)
             return item->arg;
     }
     return NULL;

@@ -150,7 +150,11 @@ struct restriction_list;
 /* Compiles text, with one reference; NULL with an allocated text in error. */
 struct restriction_list *restriction_compile(const char *text, enum restriction_stage stage,
                                              char **error);
-/* Compiles every list that dirigo.conf has and tells fault of each that is wrong; 0 or -1. */
+/*
+ * Compiles every list that dirigo.conf has, classes included, and tells fault of each that is wrong
+ * what is and what would be right; 0 or -1. A word there is a restriction, a class of
+ * smtpd_restriction_classes, or ldap:CLASS.
+ */
 int restriction_check_conf(const struct conf *conf,
                            void (*fault)(const char *parameter, const char *text, void *arg),
                            void *arg);
@@ -159,7 +163,10 @@ void restriction_list_unref(struct restriction_list **list);
 size_t restriction_list_len(const struct restriction_list *list);
 /* The first restriction class that the list names at or behind *from, which moves on; NULL at the
  * end. */
-const char *restriction_list_class(const struct restriction_list *list, size_t *from);
+const char *restriction_list_class(const struct restriction_list *list, size_t *from,
+                                   bool *directory);
+/* The known restriction that a misspelled word is most like, or NULL. */
+const char *restriction_nearest(const char *word);
 
 /* Lists by their text, so that each is compiled once; bounded. */
 struct restriction_cache;

@@ -80,6 +80,8 @@ enum verdict restriction_act(struct restriction_run *run, enum restriction_subje
 
 /* What a name that is no restriction's stands for: a class, named by its argument. */
 extern const struct restriction restriction_class;
+/* The same where the directory alone has it: "ldap:NAME". */
+extern const struct restriction restriction_ldap_class;
 bool restriction_class_name(const char *s, size_t len);
 bool restriction_table_valid(const char *arg);
 bool restriction_service_valid(const char *arg);

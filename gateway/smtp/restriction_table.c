@@ -76,6 +76,21 @@ static const struct restriction table[] = {
     {"warn_if_reject", NULL, RESTRICTION_PREFIX, NULL, NULL},
 };
 
+const char *restriction_nearest(const char *word)
+{
+    size_t best = strlen(word) / 3 + 2;
+    const char *nearest = NULL;
+
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        size_t d = str_distance(word, table[i].name);
+        if (d < best) {
+            best = d;
+            nearest = table[i].name;
+        }
+    }
+    return nearest;
+}
+
 const struct restriction *restriction_find(const char *name, size_t len)
 {
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)

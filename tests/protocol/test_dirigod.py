@@ -65,6 +65,58 @@ class FaultsTest(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("command line: smtpd_recipient_restrictions: unknown restriction \"reject_everybody\"; ", done.stderr)
 
+    def wrong_lists(self, *lines):
+        """What `dirigo config check` says of a file that begins with these lines."""
+        with open(self.stack.conf_path, encoding="utf-8") as f:
+            text = f.read()
+        path = f"{self.stack.folder}/lists.conf"
+        with open(path, "w", encoding="utf-8") as f:
+            f.write("\n".join(lines) + "\n" + text)
+        done = run(f"{BUILD}/dirigo", "-c", path, "config", "check", check=False)
+        return done.returncode, done.stderr.replace(path, "FILE")
+
+    def test_misspelled_restriction(self):
+        self.assertEqual(self.wrong_lists("# first", "smtpd_client_restrictions = permit_mynetworks,", "  rejct_rbl_client x.example"),
+                         (1, 'FILE:2: smtpd_client_restrictions: unknown restriction "rejct_rbl_client"; did you mean '
+                             "reject_rbl_client?\n"))
+        self.assertEqual(self.wrong_lists("smtpd_client_restrictions = permit_mynetwork"),
+                         (1, 'FILE:1: smtpd_client_restrictions: unknown restriction "permit_mynetwork"; did you mean '
+                             "permit_mynetworks?\n"))
+        self.assertIn('"pemit"; did you mean permit? A class of the directory is ldap:pemit\n',
+                      self.wrong_lists("smtpd_client_restrictions = pemit")[1])
+        code, text = self.wrong_lists("smtpd_etrn_restrictions = strangers_may_not")
+        self.assertEqual(code, 1)
+        self.assertIn('FILE:1: smtpd_etrn_restrictions: unknown restriction "strangers_may_not"; write '
+                      "ldap:strangers_may_not for a class of the directory, or name one of this file in "
+                      "smtpd_restriction_classes", text)
+
+    def test_misspelled_restriction_stops_the_start(self):
+        self.assertIn('parameter=smtpd_data_restrictions why="unknown restriction \\"strangers_may_not\\"; write ldap:',
+                      self.refused("smtpd_data_restrictions=strangers_may_not"))
+
+    def test_classes_of_the_file(self):
+        good = ("smtpd_restriction_classes = insiders, outsiders", "smtpd_sender_restrictions = outsiders, ldap:strict",
+                "insiders = permit_mynetworks, reject", "outsiders = insiders, check_sender_access $myorigin")
+        self.assertEqual(self.wrong_lists(*good), (0, ""))
+        for lines, fault in (
+                (("smtpd_restriction_classes = insiders",),
+                 'FILE:1: smtpd_restriction_classes: the class insiders is not set; write "insiders = RESTRICTIONS"'),
+                (("smtpd_restriction_classes = reject_code",), "reject_code is the name of a parameter; give the class another"),
+                (("insiders = reject",), "FILE:1: insiders: there is no such parameter"),
+                (("smtpd_restriction_classes = permit_us", "permit_us = reject"), "FILE:2: permit_us: this is no name for a class"),
+                (("smtpd_restriction_classes = loop", "loop = loop"), "FILE:2: loop: classes are nested too deeply"),
+                (("smtpd_restriction_classes = c", "c = permit, rejct"), 'FILE:2: c: unknown restriction "rejct"; did you mean reject?'),
+                (("smtpd_restriction_classes = c", "smtpd_data_restrictions = c", "c = reject_unauth_destination"),
+                 "FILE:3: c: reject_unauth_destination needs a recipient")):
+            with self.subTest(lines):
+                code, text = self.wrong_lists(*lines)
+                self.assertEqual((code, text.count("\n")), (1, 1), text)
+                self.assertIn(fault, text)
+        path = f"{self.stack.folder}/lists.conf"
+        self.wrong_lists(*good)
+        self.assertEqual(run(f"{BUILD}/dirigo", "-c", path, "config", "insiders").stdout,
+                         f"# {path}:3\ninsiders = permit_mynetworks, reject\n")
+
     def test_folder_that_others_use_is_left_alone(self):
         shared = f"{self.stack.folder}/shared"
         os.mkdir(shared)

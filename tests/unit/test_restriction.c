@@ -564,6 +564,11 @@ static void test_classes(void **state)
     assert_int_equal(code(STAGE_RECIPIENT, "lost"), 451);
     assert_int_equal(code(STAGE_RECIPIENT, "loop"), 451);
     assert_int_equal(code(STAGE_RECIPIENT, "wrong"), 451);
+    assert_int_equal(code(STAGE_RECIPIENT, "ldap:lost"), 451);
+    w.facts.trusted = false;
+    r = run_one("LDAP:strict, permit");
+    assert_int_equal(r.code, 554);
+    assert_string_equal(r.dn, "cn=class");
 }
 
 static void test_policy_service(void **state)
