@@ -29,12 +29,14 @@ noinst_LIBRARIES += directory/libdirectory_write.a
 directory_libdirectory_write_a_SOURCES = \
 	%D%/cookie.c \
 	%D%/lint.c %D%/lint.h \
+	%D%/pollclock.c %D%/pollclock.h \
 	%D%/profile.c %D%/profile.h \
 	%D%/rdn.c %D%/rdn.h \
 	%D%/replica.c \
 	%D%/rootdse.c %D%/rootdse.h \
 	%D%/scratch.c %D%/scratch.h \
 	%D%/secrets_store.c %D%/secrets_store.h \
+	%D%/stampmap.c %D%/stampmap.h \
 	%D%/starttls.c %D%/starttls.h \
 	%D%/subtree.c \
 	%D%/syncmsg.c %D%/syncmsg.h \
@@ -51,7 +53,8 @@ dirigo_directory_SOURCES = \
 	%D%/main.c \
 	%D%/pump.c %D%/pump.h \
 	%D%/serve.c %D%/serve.h \
-	%D%/source.c %D%/source.h %D%/source_ask.c %D%/source_private.h \
+	%D%/poll_entry.c %D%/poll_private.h \
+	%D%/source.c %D%/source.h %D%/source_ask.c %D%/source_poll.c %D%/source_private.h \
 	%D%/source_sync.c %D%/source_write.c
 dist_man_MANS += %D%/dirigo-directory.8
 dirigo_directory_CFLAGS = $(AM_CFLAGS) $(LDAP_CFLAGS)
@@ -92,6 +95,12 @@ check_PROGRAMS += tests/unit/test_directory_messages
 tests_unit_test_directory_messages_SOURCES = tests/unit/test_directory_messages.c
 tests_unit_test_directory_messages_CFLAGS = $(UNIT_CFLAGS) $(LDAP_CFLAGS)
 tests_unit_test_directory_messages_LDADD = directory/libdirectory_write.a $(DIRECTORY_CLIENT_LIBS) \
+	$(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_poll_parts
+tests_unit_test_poll_parts_SOURCES = tests/unit/test_poll_parts.c
+tests_unit_test_poll_parts_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_poll_parts_LDADD = directory/libdirectory_write.a $(DIRECTORY_CLIENT_LIBS) \
 	$(BASE_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_rootdse

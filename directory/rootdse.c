@@ -18,8 +18,9 @@
 const char *const rootdse_attributes[] = {
     "supportedControl",    "supportedCapabilities", "vendorName",           "vendorVersion",
     "highestCommittedUSN", "dsServiceName",         "defaultNamingContext", NULL};
-const char *const rootdse_base_attributes[] = {"entryUUID",       "nsUniqueId",  "objectGUID",
-                                               "modifyTimestamp", "whenChanged", NULL};
+const char *const rootdse_base_attributes[] = {
+    "entryUUID",       "nsUniqueId",  "objectGUID", "modifyTimestamp",
+    "createTimestamp", "whenChanged", NULL};
 
 static void keep(char *dst, size_t size, const char *value, size_t len)
 {
@@ -74,6 +75,7 @@ void rootdse_base_value(struct rootdse *d, const char *name, size_t name_len)
     d->has_ns_unique_id = d->has_ns_unique_id || str_is(name, name_len, "nsUniqueId");
     d->has_object_guid = d->has_object_guid || str_is(name, name_len, "objectGUID");
     d->has_timestamp = d->has_timestamp || str_is(name, name_len, "modifyTimestamp") ||
+                       str_is(name, name_len, "createTimestamp") ||
                        str_is(name, name_len, "whenChanged");
 }
 

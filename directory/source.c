@@ -127,6 +127,7 @@ void source_fail(struct source *s, const char *why)
                     LOG_STR("phase", source_phase(s)), LOG_STR("reason", text),
                     LOG_UINT("failures", s->failed + 1));
     end_method(s);
+    source_entry_drop(s);
     ldapconn_free(&s->conn);
     timer_stop(s->probe);
     timer_stop(s->sweep);
@@ -136,7 +137,7 @@ void source_fail(struct source *s, const char *why)
     source_check_end_all(s);
     if (!s->disk_failed && !s->same_target) {
         next_target(s);
-        s->no_sync = false;
+        s->no_sync = s->referred = false;
     }
     s->was_in_sync = false;
     s->failed++;
@@ -205,7 +206,7 @@ void source_adopt(struct source *s, struct ldapconn *c, size_t i)
     end_method(s);
     ldapconn_free(&s->conn);
     s->env->target_in_use = i;
-    s->no_sync = false;
+    s->no_sync = s->referred = false;
     s->conn = c;
     ldapconn_set_ops(c, &conn_ops, s);
     s->probe_sent = 0;
@@ -355,6 +356,20 @@ void source_refreshed(struct source *s)
 
 /* ---- messages ---- */
 
+/* Parts of the tree that other servers have are not followed; that is said once for each server. */
+static void tell_of_referral(struct source *s, LDAPMessage *msg)
+{
+    char **uris = NULL;
+    if (s->referred ||
+        ldap_parse_reference(ldapconn_ld(s->conn), msg, &uris, NULL, 0) != LDAP_SUCCESS)
+        return;
+    s->referred = true;
+    log_notice("the server refers to another one, which is not asked",
+               LOG_STR("server", target(s)->uri),
+               LOG_STR("referral", uris != NULL && uris[0] != NULL ? uris[0] : ""));
+    ldap_memvfree((void **)uris);
+}
+
 static void on_message(struct ldapconn *c, LDAPMessage *msg, void *arg)
 {
     struct source *s = arg;
@@ -369,6 +384,10 @@ static void on_message(struct ldapconn *c, LDAPMessage *msg, void *arg)
     }
     if (source_check_message(s, msg))
         return;
+    if (ldap_msgtype(msg) == LDAP_RES_SEARCH_REFERENCE) {
+        tell_of_referral(s, msg);
+        return;
+    }
     if (s->phase == PHASE_ASKING)
         source_ask_message(s, msg);
     else
@@ -459,6 +478,7 @@ void source_free(struct source **sync)
     timer_free(&s->probe);
     timer_free(&s->sweep);
     uuid_set_free(&s->seen);
+    source_entry_drop(s);
     entry_draft_free(&s->draft);
     buf_free(&s->cookie);
     buf_wipe_free(&s->values);

@@ -61,7 +61,7 @@ static void take_entry(struct source *s, LDAPMessage *msg)
 static const struct source_method *choose(const struct source *s)
 {
     static const struct source_method *const methods[] = {
-        [CHOICE_SYNC] = &source_method_sync, [CHOICE_POLL] = NULL};
+        [CHOICE_SYNC] = &source_method_sync, [CHOICE_POLL] = &source_method_poll};
     enum source_choice choice = rootdse_choose(&s->dse, s->env->conf->directory_source, s->no_sync);
     return choice == CHOICE_NONE ? NULL : methods[choice];
 }

@@ -33,7 +33,9 @@ struct source_method {
     /* The connection is gone, or is about to be: frees the state. */
     void (*end)(struct source *s);
 };
-extern const struct source_method source_method_sync;
+extern const struct source_method source_method_sync, source_method_poll;
+/* Whether a cookie is one that poll makes, which is no server's. */
+bool source_cookie_is_poll(struct buf *cookie);
 
 struct source {
     struct ldap_env *env;
@@ -50,6 +52,7 @@ struct source {
     struct rootdse dse; /* of the server in use; zeros before PHASE_REFRESH */
     const struct source_method *method;
     void *method_state;
+    bool referred;   /* a referral of the server in use was told of */
     bool no_sync;    /* the server in use lists the sync control, and does not have it for us */
     unsigned failed; /* in a row */
     unsigned newer;  /* servers in a row that were behind the replica */
@@ -77,6 +80,8 @@ struct source {
 
     /* One turn of the loop. */
     bool open; /* a transaction */
+    struct profile_entry entry;
+    bool entry_open;
     struct entry_draft draft;
     struct buf values; /* authPassword of the entry at hand */
 };
@@ -115,6 +120,17 @@ void source_disk_failed(struct source *s);
 /* An entry as the server sends it, under the key that it has; one that means nothing to mail is
  * deleted. 0 or -1 (failed). */
 int source_put_entry(struct source *s, LDAPMessage *msg, const struct uuid *uuid);
+/*
+ * The same bit by bit, where the values of one entry come in several messages: begin, values, put;
+ * or drop. One entry at a time, and none between begin and put by other means.
+ */
+void source_entry_begin(struct source *s, const struct uuid *uuid, const char *dn);
+void source_entry_values(struct source *s, const struct berval *name, BerVarray values);
+int source_entry_put(struct source *s);
+void source_entry_drop(struct source *s);
+/* What to ask the server for: attributes (ended by NULL), and a filter (RFC 4515). */
+const char *const *source_attributes(const struct source *s);
+void source_filter(const struct source *s, struct buf *out);
 int source_delete(struct source *s, const struct uuid *uuid);
 /* The same for an entry that the server tells is gone: what stands below it went unseen. */
 int source_delete_gone(struct source *s, const struct uuid *uuid);

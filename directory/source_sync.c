@@ -127,13 +127,16 @@ static void server_is_behind(struct source *s)
         source_fail(s, "the server is behind the replica");
 }
 
-/* OpenLDAP lists the control for all databases as soon as one of them has the overlay. */
+/*
+ * OpenLDAP lists the control for all databases as soon as one of them has the overlay, and 389
+ * Directory Server where nobody is allowed to use it.
+ */
 static void no_control(struct source *s)
 {
     s->no_sync = true;
     s->same_target = rootdse_choose(&s->dse, s->env->conf->directory_source, true) != CHOICE_NONE;
-    source_fail(s, "the server has no content synchronization (RFC 4533) for search_base; on "
-                   "OpenLDAP load the overlay syncprov");
+    source_fail(s, "the server has no content synchronization (RFC 4533) for search_base, "
+                   "or not for bind_dn; on OpenLDAP load the overlay syncprov");
 }
 
 static void search_ended(struct source *s, LDAPMessage *msg)
@@ -141,7 +144,7 @@ static void search_ended(struct source *s, LDAPMessage *msg)
     int code = source_result_code(s, msg);
     if (code == LDAP_SYNC_REFRESH_REQUIRED)
         source_start_afresh(s, "the server asks for a full refresh");
-    else if (code == LDAP_UNAVAILABLE_CRITICAL_EXTENSION)
+    else if (code == LDAP_UNAVAILABLE_CRITICAL_EXTENSION || code == LDAP_INSUFFICIENT_ACCESS)
         no_control(s);
     else if (code == LDAP_UNWILLING_TO_PERFORM && s->resumed)
         server_is_behind(s);
@@ -158,15 +161,15 @@ static int send_search(struct source *s, struct search *search)
     LDAPControl control = {.ldctl_oid = (char *)LDAP_CONTROL_SYNC, .ldctl_iscritical = 1};
     LDAPControl *controls[] = {&control, NULL};
     int rc = LDAP_OTHER;
-    if (replica_cookie(s->replica, &s->cookie) < 0 || false)
+    if (replica_cookie(s->replica, &s->cookie) < 0 || source_cookie_is_poll(&s->cookie))
         buf_clear(&s->cookie);
     s->resumed = s->cookie.len > 0;
-    profile_filter(&filter);
+    source_filter(s, &filter);
     if (sync_request_encode(&s->cookie, &value) == 0) {
         control.ldctl_value.bv_val = (char *)value.data;
         control.ldctl_value.bv_len = value.len;
         rc = ldap_search_ext(ldapconn_ld(s->conn), s->env->conf->search_base, LDAP_SCOPE_SUBTREE,
-                             buf_str(&filter), (char **)profile_attributes(), 0, controls, NULL,
+                             buf_str(&filter), (char **)source_attributes(s), 0, controls, NULL,
                              NULL, 0, &search->id);
     }
     buf_clear(&s->cookie); /* from here on: what the refresh ends with */

@@ -2,9 +2,6 @@
 
 #include "directory/source_private.h"
 
-/* Attributes of one entry that are looked at; a server sends those that it was asked for. */
-#define ATTRIBUTES_MAX 256
-
 void source_disk_failed(struct source *s)
 {
     s->disk_failed = true;
@@ -89,67 +86,88 @@ int source_delete_gone(struct source *s, const struct uuid *uuid)
 
 /* ---- entries ---- */
 
-struct attribute {
-    struct berval name;
-    BerVarray values;
-};
-
-static void read_values(struct profile_entry *p, const struct attribute *a, size_t n)
+const char *const *source_attributes(const struct source *s)
 {
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; a[i].values != NULL && a[i].values[j].bv_val != NULL; j++)
-            profile_value(p, a[i].name.bv_val, a[i].name.bv_len, a[i].values[j].bv_val,
-                          a[i].values[j].bv_len);
+    (void)s;
+    return profile_attributes();
 }
 
-/* Fills the draft from a message: 1, 0 where the entry means nothing to mail, -1 malformed. */
+void source_filter(const struct source *s, struct buf *out)
+{
+    (void)s;
+    profile_filter(out);
+}
+
+void source_entry_begin(struct source *s, const struct uuid *uuid, const char *dn)
+{
+    source_entry_drop(s);
+    profile_begin(&s->entry, &s->draft, &s->values, uuid, dn);
+    s->entry_open = true;
+}
+
+void source_entry_values(struct source *s, const struct berval *name, BerVarray values)
+{
+    for (; values != NULL && values->bv_val != NULL; values++)
+        profile_value(&s->entry, name->bv_val, name->bv_len, values->bv_val, values->bv_len);
+}
+
+void source_entry_drop(struct source *s)
+{
+    if (s->entry_open)
+        profile_end(&s->entry);
+    s->entry_open = false;
+    if (s->values.len > 0)
+        explicit_bzero(s->values.data, s->values.len);
+    buf_clear(&s->values);
+}
+
+int source_entry_put(struct source *s)
+{
+    bool means_something = s->entry_open && profile_end(&s->entry);
+    struct uuid uuid = s->draft.uuid;
+    s->entry_open = false;
+    if (!means_something)
+        return source_delete(s, &uuid);
+    if (source_tx_begin(s) < 0)
+        return -1;
+    int rc = secrets_store_put(s->secrets, &uuid, s->values.data, s->values.len);
+    source_entry_drop(s);
+    if (rc == 0 && replica_put(s->replica, &s->draft) == 0)
+        return 0;
+    source_disk_failed(s);
+    return -1;
+}
+
+/* 0, or -1 where the message is malformed. */
 static int read_entry(struct source *s, LDAPMessage *msg, const struct uuid *uuid)
 {
     LDAP *ld = ldapconn_ld(s->conn);
-    struct attribute a[ATTRIBUTES_MAX];
-    struct profile_entry p;
+    struct buf text = {0};
     BerElement *ber = NULL;
-    struct berval dn;
-    size_t n = 0;
+    struct berval dn, name;
     int rc = ldap_get_dn_ber(ld, msg, &ber, &dn);
     if (rc == LDAP_SUCCESS) {
         /* The berval is not terminated by contract, so it is copied. */
-        struct buf text = {0};
         buf_append(&text, dn.bv_val, dn.bv_len);
-        profile_begin(&p, &s->draft, &s->values, uuid, buf_str(&text));
-        buf_free(&text);
-        for (; n < ATTRIBUTES_MAX; n++) {
-            rc = ldap_get_attribute_ber(ld, msg, ber, &a[n].name, &a[n].values);
-            if (rc != LDAP_SUCCESS || a[n].name.bv_val == NULL)
-                break;
-        }
-        read_values(&p, a, n);
-        for (size_t i = 0; i < n; i++)
-            ber_memfree(a[i].values);
+        source_entry_begin(s, uuid, buf_str(&text));
+    }
+    while (rc == LDAP_SUCCESS) {
+        BerVarray values = NULL;
+        rc = ldap_get_attribute_ber(ld, msg, ber, &name, &values);
+        if (rc != LDAP_SUCCESS || name.bv_val == NULL)
+            break;
+        source_entry_values(s, &name, values);
+        ber_memfree(values);
     }
     ber_free(ber, 0);
-    if (rc != LDAP_SUCCESS)
-        return -1;
-    return profile_end(&p) ? 1 : 0;
+    buf_free(&text);
+    return rc == LDAP_SUCCESS ? 0 : -1;
 }
 
 int source_put_entry(struct source *s, LDAPMessage *msg, const struct uuid *uuid)
 {
-    int rc = read_entry(s, msg, uuid);
-    if (rc == 0)
-        return source_delete(s, uuid);
-    if (rc < 0) {
-        source_fail(s, "an entry is malformed");
-        return -1;
-    }
-    if (source_tx_begin(s) < 0)
-        return -1;
-    rc = secrets_store_put(s->secrets, uuid, s->values.data, s->values.len);
-    if (s->values.len > 0)
-        explicit_bzero(s->values.data, s->values.len);
-    buf_clear(&s->values);
-    if (rc == 0 && replica_put(s->replica, &s->draft) == 0)
-        return 0;
-    source_disk_failed(s);
+    if (read_entry(s, msg, uuid) == 0)
+        return source_entry_put(s);
+    source_fail(s, "an entry is malformed");
     return -1;
 }

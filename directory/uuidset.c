@@ -7,20 +7,18 @@
 
 #define FIRST_SLOTS 1024
 
-/* Servers number entries by time, so neighbours differ in few bits: the multiplications spread
- * them. */
-static size_t place(const struct uuid_set *set, const struct uuid *u)
+size_t uuid_spread(const struct uuid *u)
 {
     uint64_t a, b;
     memcpy(&a, u->bytes, 8);
     memcpy(&b, u->bytes + 8, 8);
     uint64_t h = (a ^ (a >> 29)) * 0x9e3779b97f4a7c15U + (b ^ (b >> 31)) * 0xbf58476d1ce4e5b9U;
-    return (size_t)(h ^ (h >> 32)) & (set->slots - 1);
+    return (size_t)(h ^ (h >> 32));
 }
 
 static struct uuid *find(const struct uuid_set *set, const struct uuid *u)
 {
-    size_t i = place(set, u);
+    size_t i = uuid_spread(u) & (set->slots - 1);
     while (!uuid_is_zero(&set->slot[i]) && !uuid_eq(&set->slot[i], u))
         i = (i + 1) & (set->slots - 1);
     return &set->slot[i];

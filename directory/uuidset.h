@@ -19,4 +19,7 @@ bool uuid_set_has(const struct uuid_set *set, const struct uuid *u);
 /* Empties it and frees its memory. */
 void uuid_set_free(struct uuid_set *set);
 
+/* A hash. Servers number entries by time, so neighbours differ in few bits: it spreads them. */
+size_t uuid_spread(const struct uuid *u);
+
 #endif
