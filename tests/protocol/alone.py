@@ -147,6 +147,8 @@ class Alone:
         self.run = f"{self.folder}/run"
         os.makedirs(self.run, exist_ok=True)
         os.makedirs(f"{self.folder}/state/resolver", exist_ok=True)
+        if os.geteuid() == 0:
+            shutil.chown(f"{self.folder}/state/resolver", "dirigo")
         self.name, self.ipc = name, ipc
         self.log_path = f"{self.folder}/{name}.log"
         self.conf = {"myhostname": "mx.example.org", "mydomain": "example.org", "search_base": "dc=example",

@@ -11,16 +11,17 @@ import harness
 from harness import BUILD, StackTest, wait_for
 
 # program: user, whether it is confined to the run directory
+# The user, and the folder of a chroot.
 PROCESSES = {
-    "dirigo-directory": ("dirigo-dir", False),
-    "dirigo-auth": ("dirigo-dir", False),
-    "dirigo-queue": ("dirigo-mail", False),
-    "dirigo-mailbox": ("dirigo-mail", False),
-    "dirigo-resolver": ("dirigo", True),
-    "dirigo-relay": ("dirigo", True),
-    "dirigo-smtpd": ("dirigo", True),
-    "dirigo-imapd": ("dirigo", True),
-    "dirigo-pop3d": ("dirigo", True),
+    "dirigo-directory": ("dirigo-dir", None),
+    "dirigo-auth": ("dirigo-dir", None),
+    "dirigo-queue": ("dirigo-mail", None),
+    "dirigo-mailbox": ("dirigo-mail", None),
+    "dirigo-resolver": ("dirigo", "state/resolver"),
+    "dirigo-relay": ("dirigo", "run"),
+    "dirigo-smtpd": ("dirigo", "run"),
+    "dirigo-imapd": ("dirigo", "run"),
+    "dirigo-pop3d": ("dirigo", "run"),
 }
 
 
@@ -38,12 +39,12 @@ def status(pid):
 @unittest.skipIf(os.geteuid() != 0 or sanitized(), "wants root and a build without sanitizers")
 class SandboxTest(StackTest):
     def test_every_process_gave_its_rights_away(self):
-        for name, (user, confined) in PROCESSES.items():
+        for name, (user, root) in PROCESSES.items():
             with self.subTest(process=name):
                 # A process that is just starting still has its rights.
-                wait_for(f"{name} within its walls", lambda: self.within_walls(name, user, confined), 10)
+                wait_for(f"{name} within its walls", lambda: self.within_walls(name, user, root), 10)
 
-    def within_walls(self, name, user, confined):
+    def within_walls(self, name, user, root):
         uid = str(pwd.getpwnam(user).pw_uid)
         pids = self.stack.pids(name)
         self.assertTrue(pids, name)
@@ -53,7 +54,7 @@ class SandboxTest(StackTest):
             self.assertEqual(s["NoNewPrivs"], "1")
             self.assertEqual(s["Seccomp"], "2")
             self.assertEqual(int(s["CapEff"], 16), 0)
-            self.assertEqual(os.readlink(f"/proc/{pid}/root"), f"{self.stack.folder}/run" if confined else "/")
+            self.assertEqual(os.readlink(f"/proc/{pid}/root"), f"{self.stack.folder}/{root}" if root else "/")
         return True
 
     def test_mail_goes_through_the_walls(self):
