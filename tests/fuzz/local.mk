@@ -82,4 +82,12 @@ noinst_PROGRAMS += tests/fuzz/fuzz_bounce
 tests_fuzz_fuzz_bounce_SOURCES = tests/fuzz/fuzz_bounce.c
 tests_fuzz_fuzz_bounce_LDADD = gateway/queue/libqueue.a $(BASE_LIBS)
 tests_fuzz_fuzz_bounce_LDFLAGS = $(FUZZ_LDFLAGS)
+noinst_PROGRAMS += tests/fuzz/fuzz_dkim
+tests_fuzz_fuzz_dkim_SOURCES = tests/fuzz/fuzz_dkim.c
+tests_fuzz_fuzz_dkim_LDADD = $(FILTER_LIBS) $(BASE_LIBS)
+tests_fuzz_fuzz_dkim_LDFLAGS = $(FUZZ_LDFLAGS)
+noinst_PROGRAMS += tests/fuzz/fuzz_spf
+tests_fuzz_fuzz_spf_SOURCES = tests/fuzz/fuzz_spf.c
+tests_fuzz_fuzz_spf_LDADD = $(FILTER_LIBS) $(BASE_LIBS)
+tests_fuzz_fuzz_spf_LDFLAGS = $(FUZZ_LDFLAGS)
 endif

@@ -18,7 +18,7 @@ FOREIGN = {
     r"sasl/.*|sasl\.h": ["sasl/"],
     r"unbound.*\.h": ["gateway/resolver/"],
     r"event2/.*": ["gateway/event/"],
-    r"openssl/.*": ["gateway/event/"],
+    r"openssl/.*": ["gateway/event/", "gateway/filter/crypto.c"],
     r"lmdb\.h": ["directory/", "gateway/store/"],
     r"seccomp\.h|linux/landlock\.h": ["gateway/service/"],
 }

@@ -1,0 +1,31 @@
+# Authentication of mail (SPF, DKIM, DMARC, ARC, SRS): engines without I/O.
+noinst_LIBRARIES += gateway/filter/libfilter.a
+gateway_filter_libfilter_a_SOURCES = \
+	%D%/bodyhash.c %D%/bodyhash.h \
+	%D%/canon.c %D%/canon.h \
+	%D%/crypto.c %D%/crypto.h \
+	%D%/dkim_sign.c %D%/dkim_verify.c %D%/dkim.h \
+	%D%/fields.c %D%/fields.h \
+	%D%/signature.c %D%/signature_check.c %D%/signature.h \
+	%D%/spf.c %D%/spf_macro.c %D%/spf_record.c %D%/spf.h %D%/spf_private.h \
+	%D%/taglist.c %D%/taglist.h
+gateway_filter_libfilter_a_CFLAGS = $(AM_CFLAGS) $(OPENSSL_CFLAGS)
+# Before $(BASE_LIBS).
+FILTER_LIBS = gateway/filter/libfilter.a $(RESOLVER_CLIENT_LIBS) $(IPC_LIBS) $(OPENSSL_LIBS)
+
+if TESTS_ENABLED
+check_PROGRAMS += tests/unit/test_canon
+tests_unit_test_canon_SOURCES = tests/unit/test_canon.c
+tests_unit_test_canon_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_canon_LDADD = $(FILTER_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_dkim
+tests_unit_test_dkim_SOURCES = tests/unit/test_dkim.c
+tests_unit_test_dkim_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_dkim_LDADD = $(FILTER_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_spf
+tests_unit_test_spf_SOURCES = tests/unit/test_spf.c
+tests_unit_test_spf_CFLAGS = $(UNIT_CFLAGS) -DDATA_DIR='"$(abs_srcdir)/tests/data"'
+tests_unit_test_spf_LDADD = $(FILTER_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+endif
+EXTRA_DIST += tests/data/rfc7208.tests
