@@ -48,6 +48,7 @@ extern const struct command command_explain;
 extern const struct command command_help;
 extern const struct command command_lint;
 extern const struct command command_lookup;
+extern const struct command command_passwd;
 extern const struct command command_queue;
 extern const struct command command_reload;
 extern const struct command command_status;

@@ -8,6 +8,7 @@ gateway_event_libdgevent_a_SOURCES = \
 	%D%/worker.c %D%/worker.h
 gateway_event_libdgevent_a_CFLAGS = $(AM_CFLAGS) $(LIBEVENT_CFLAGS)
 gateway_event_libdgtls_a_SOURCES = \
+	%D%/kdf.c %D%/kdf.h \
 	%D%/stream_tls.c \
 	%D%/tls.c %D%/tls.h %D%/tls_private.h \
 	%D%/tls_peer.c \

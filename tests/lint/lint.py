@@ -63,7 +63,7 @@ LIBRARIES = {
     "dirigo-mailbox": {"lmdb"},
     "dirigo-queue": set(),
     "dirigo-relay": TLS,
-    "dirigo": {"lmdb"} | TLS,
+    "dirigo": {"lmdb", "argon2", "crypt"} | TLS,
 }
 EVERYWHERE = {"c", "m", "bsd", "md", "event", "event_core", "event_extra", "event_pthreads", "seccomp", "asan",
               "ubsan", "gcc_s", "pthread"}

@@ -27,10 +27,10 @@ def plain(user, password, authzid=""):
 
 
 class Scram:
-    """The client's side of SCRAM-SHA-256 (RFC 5802, 7677)."""
+    """The client's side of SCRAM (RFC 5802, 7677)."""
 
-    def __init__(self, user, password, binding=None, flag="n", other=""):
-        self.password, self.binding = password, binding
+    def __init__(self, user, password, binding=None, flag="n", other="", hash_name="sha256"):
+        self.password, self.binding, self.hash = password, binding, hash_name
         self.header = f"{flag},{f'a={other}' if other else ''},".encode()
         self.nonce = b64(os.urandom(18))
         self.bare = f"n={user},r={self.nonce}"
@@ -44,13 +44,13 @@ class Scram:
         fields = dict(f.split("=", 1) for f in server_first.split(","))
         assert fields["r"].startswith(self.nonce) and len(fields["r"]) > len(self.nonce)
         self.salt, self.iterations = fields["s"], int(fields["i"])
-        salted = hashlib.pbkdf2_hmac("sha256", self.password.encode(), base64.b64decode(self.salt), self.iterations)
+        salted = hashlib.pbkdf2_hmac(self.hash, self.password.encode(), base64.b64decode(self.salt), self.iterations)
         without = f"c={b64(self.header + (self.binding or b''))},r={fields['r']}"
         message = f"{self.bare},{server_first},{without}".encode()
-        client_key = hmac.digest(salted, b"Client Key", "sha256")
-        signature = hmac.digest(hashlib.sha256(client_key).digest(), message, "sha256")
+        client_key = hmac.digest(salted, b"Client Key", self.hash)
+        signature = hmac.digest(hashlib.new(self.hash, client_key).digest(), message, self.hash)
         proof = bytes(a ^ b for a, b in zip(client_key, signature))
-        self.server_signature = hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), message, "sha256")
+        self.server_signature = hmac.digest(hmac.digest(salted, b"Server Key", self.hash), message, self.hash)
         return b64(f"{without},p={b64(proof)}")
 
     def verify(self, challenge):
@@ -146,7 +146,8 @@ class Client:
         return self.command(f"{'AUTHENTICATE' if self.protocol == 'imap' else 'AUTH'} {mechanism} {initial}")
 
     def scram(self, user, password, mechanism="SCRAM-SHA-256", **more):
-        scram = Scram(user, password, **more)
+        name = mechanism.removesuffix("-PLUS").replace("SCRAM-SHA-", "sha")
+        scram = Scram(user, password, hash_name=name, **more)
         reply = self.sasl_ir(mechanism, scram.first())
         if not reply.startswith("+ "):
             return reply, scram
