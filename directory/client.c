@@ -67,6 +67,24 @@ void directory_on_ended(struct directory *d, void (*fn)(const struct uuid *owner
     d->link->ended_arg = arg;
 }
 
+/* A query begins with the link that it went over. */
+struct directory_query {
+    struct directory_link *link;
+};
+
+struct directory_query *directory_members(struct directory *d, const struct uuid *group,
+                                          directory_members_fn *fn, void *arg)
+{
+    return d->link == NULL ? NULL : d->link->members(d->link, group, fn, arg);
+}
+
+void directory_query_cancel(struct directory_query **q)
+{
+    if (*q != NULL)
+        (*q)->link->cancel(*q);
+    *q = NULL;
+}
+
 void directory_close(struct directory **d)
 {
     if (*d == NULL)

@@ -45,6 +45,19 @@ void directory_on_ended(struct directory *d, void (*fn)(const struct uuid *owner
                         void *arg);
 void directory_close(struct directory **d);
 
+/*
+ * The entries that the memberURLs of a group find. dirigo-directory asks the server, so behind
+ * directory_connect; fn is called once, from the loop: found, or unknown and why. uuids are valid
+ * inside it. NULL, and fn is not called, where nobody can be asked.
+ */
+struct directory_query;
+typedef void directory_members_fn(enum answer answer, const struct uuid *uuids, size_t n,
+                                  const char *reason, void *arg);
+struct directory_query *directory_members(struct directory *d, const struct uuid *group,
+                                          directory_members_fn *fn, void *arg);
+/* fn will not be called any more; nothing that has been called may be cancelled. *q may be NULL. */
+void directory_query_cancel(struct directory_query **q);
+
 /* How the replica stands. */
 struct directory_state {
     bool in_sync;      /* absent may be said */
@@ -125,6 +138,7 @@ enum entry_attr {
     ATTR_ACCESS_KEY,      /* addresses, domains, networks */
     ATTR_ACCESS_ACTION,   /* what it says of them */
     ATTR_RESTRICTIONS,    /* what a restriction class stands for */
+    ATTR_MEMBER_URL,      /* LDAP URLs of members (RFC 4516) */
     ATTR_SEND_AS,         /* DNs of those who may send as this entry */
     ATTR_SEND_AS_ADDRESS, /* the same by address */
     ATTR_CERTIFICATE,     /* of each of a user's certificates the SHA-256 hash, in lower-case hex */

@@ -54,6 +54,70 @@ static int on_event(struct msg *m, void *arg)
     return 0;
 }
 
+/* ---- questions ---- */
+
+#define MEMBERS_MS 30000
+
+/* A directory_query: begins like one. */
+struct members {
+    struct directory_link *link;
+    uint32_t request;
+    directory_members_fn *fn;
+    void *arg;
+};
+
+static int on_members(enum ipc_status status, struct msg *m, void *arg)
+{
+    struct members *q = arg;
+    struct uuid *uuids = NULL;
+    enum answer answer = ANSWER_UNKNOWN;
+    const char *reason = "the directory service is away";
+    uint32_t n = 0;
+    int rc = 0;
+    if (status == IPC_OK) {
+        answer = (enum answer)msg_get_u8(m);
+        reason = msg_get_str(m);
+        n = msg_get_u32(m);
+        if (n > DIRECTORY_MEMBERS_MAX)
+            n = 0;
+        uuids = mem_alloc((n + 1) * sizeof *uuids);
+        for (uint32_t i = 0; i < n; i++)
+            uuids[i] = msg_get_uuid(m);
+        if (msg_end(m) < 0 || msg_type(m) != DIRECTORY_MSG_MEMBERS_RESULT ||
+            answer > ANSWER_UNKNOWN) {
+            answer = ANSWER_UNKNOWN;
+            reason = "malformed answer of the directory service";
+            rc = -1;
+        }
+    }
+    q->fn(answer, uuids, answer == ANSWER_FOUND ? n : 0, reason, q->arg);
+    free(uuids);
+    free(q);
+    return rc;
+}
+
+static struct directory_query *ask_members(struct directory_link *link, const struct uuid *group,
+                                           directory_members_fn *fn, void *arg)
+{
+    struct connection *c = (struct connection *)link;
+    struct members *q = mem_zalloc(sizeof *q);
+    struct msg *m = msg_new(DIRECTORY_MSG_MEMBERS);
+    msg_put_uuid(m, group);
+    q->link = link;
+    q->fn = fn;
+    q->arg = arg;
+    q->request = ipc_request(c->client, &m, MEMBERS_MS, on_members, q);
+    return (struct directory_query *)q;
+}
+
+static void cancel(struct directory_query *query)
+{
+    struct members *q = (struct members *)query;
+    struct connection *c = (struct connection *)q->link;
+    ipc_cancel(c->client, q->request);
+    free(q);
+}
+
 static void on_close(struct directory_link *link)
 {
     struct connection *c = (struct connection *)link;
@@ -65,6 +129,8 @@ void directory_connect(struct directory *d, struct loop *loop, const char *socke
 {
     struct connection *c = mem_zalloc(sizeof *c);
     c->link.close = on_close;
+    c->link.members = ask_members;
+    c->link.cancel = cancel;
     c->client = ipc_client_new(loop, socket_path, DIRECTORY_SERVICE, DIRECTORY_VERSION);
     ipc_client_on_state(c->client, on_state, c);
     ipc_client_on_event(c->client, on_event, c);

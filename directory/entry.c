@@ -117,6 +117,7 @@ const char *entry_attr_name(enum entry_attr attr)
         [ATTR_RECIPIENT_RESTRICTIONS] = "smtpdRecipientRestrictions",
         [ATTR_DATA_RESTRICTIONS] = "smtpdDataRestrictions",
         [ATTR_LANGUAGE] = "preferredLanguage",
+        [ATTR_MEMBER_URL] = "memberURL",
         [ATTR_SEND_AS] = "sendAs",
         [ATTR_SEND_AS_ADDRESS] = "delegate",
         [ATTR_CERTIFICATE] = "certificate",

@@ -30,6 +30,7 @@ directory_libdirectory_write_a_SOURCES = \
 	%D%/cookie.c \
 	%D%/lint.c %D%/lint.h \
 	%D%/pollclock.c %D%/pollclock.h \
+	%D%/memberurl.c %D%/memberurl.h \
 	%D%/profile.c %D%/profile.h \
 	%D%/rdn.c %D%/rdn.h \
 	%D%/replica.c \
@@ -48,10 +49,11 @@ directory_libdirectory_write_a_CFLAGS = $(AM_CFLAGS) $(LDAP_CFLAGS)
 pkglibexec_PROGRAMS += dirigo-directory
 dirigo_directory_SOURCES = \
 	%D%/bindpool.c %D%/bindpool.h \
-	%D%/check.c %D%/failback.c \
+	%D%/check.c %D%/dynamic.c %D%/dynamic.h %D%/failback.c \
 	%D%/ldapconn.c %D%/ldapconn.h \
 	%D%/main.c \
 	%D%/pump.c %D%/pump.h \
+	%D%/search.c \
 	%D%/serve.c %D%/serve.h \
 	%D%/poll_entry.c %D%/poll_private.h \
 	%D%/source.c %D%/source.h %D%/source_ask.c %D%/source_poll.c %D%/source_private.h \
@@ -75,6 +77,12 @@ tests_unit_test_access_SOURCES = tests/unit/test_access.c tests/unit/directory_f
 	tests/unit/directory_fixture.h
 tests_unit_test_access_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_access_LDADD = directory/libdirectory_write.a $(DIRECTORY_CLIENT_LIBS) \
+	$(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_memberurl
+tests_unit_test_memberurl_SOURCES = tests/unit/test_memberurl.c
+tests_unit_test_memberurl_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_memberurl_LDADD = directory/libdirectory_write.a $(DIRECTORY_CLIENT_LIBS) \
 	$(BASE_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_send_as

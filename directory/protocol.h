@@ -8,10 +8,12 @@
 #define DIRIGO_DIRECTORY_PROTOCOL_H
 
 #define DIRECTORY_SERVICE "directory"
-#define DIRECTORY_VERSION 2
+#define DIRECTORY_VERSION 3
 
 /* The most uuids that one DIRECTORY_MSG_ENDED names. */
 #define DIRECTORY_ENDED_MAX 512
+/* The most uuids in one DIRECTORY_MSG_MEMBERS_RESULT. */
+#define DIRECTORY_MEMBERS_MAX 60000
 
 enum {
     DIRECTORY_MSG_BIND = 1,       /* uuid entry, str password */
@@ -22,6 +24,8 @@ enum {
     DIRECTORY_MSG_STATUS,         /* - */
     DIRECTORY_MSG_STATUS_RESULT,  /* str key=value text */
     DIRECTORY_MSG_SYNC_STATE,     /* event: bool in sync */
+    DIRECTORY_MSG_MEMBERS,        /* uuid of a group: what its memberURLs find */
+    DIRECTORY_MSG_MEMBERS_RESULT, /* u8 enum answer, str reason, u32 n, n x uuid */
     DIRECTORY_MSG_ENDED           /* event: u32 n, n x uuid: users whose sessions must end, because
                                      they were deleted, disabled, or may not log in any more */
 };

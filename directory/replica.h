@@ -138,6 +138,9 @@ int snapshot_list(struct snapshot *snap, const struct index_key *key, struct uui
 struct directory_link {
     bool up; /* connected, and the last event did not say "not in sync" */
     void (*close)(struct directory_link *link);
+    struct directory_query *(*members)(struct directory_link *link, const struct uuid *group,
+                                       directory_members_fn *fn, void *arg);
+    void (*cancel)(struct directory_query *q);
     void (*ended)(const struct uuid *owner, void *arg); /* NULL: nobody wants to know */
     void *ended_arg;
 };

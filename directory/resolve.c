@@ -319,36 +319,39 @@ static enum answer own_address(struct walk *w, const struct entry *e, struct add
 static void expand(struct walk *w, const struct entry *e, const struct address *a,
                    const char *detail, unsigned depth, const struct frame *up);
 
-static void expand_member(struct walk *w, const char *dn, unsigned depth, const struct frame *up)
+static void expand_entry(struct walk *w, const struct entry *e, unsigned depth,
+                         const struct frame *up)
 {
-    const struct entry *e;
     struct address a = {.local = ""};
-    enum answer answer = entry_by_dn(w->snap, dn, &e);
-    if (answer == ANSWER_UNKNOWN) {
-        give_up(w, "a member of the group is not known now", entry_dn(up->entry));
-        return;
-    }
-    if (answer == ANSWER_ABSENT) {
-        step(w, depth, dn, NULL, "dangling member");
-        return;
-    }
     if ((entry_kinds(e) & ENTRY_USER) != 0) {
-        answer = own_address(w, e, &a);
+        enum answer answer = own_address(w, e, &a);
         if (answer == ANSWER_UNKNOWN) {
             give_up(w, "a member's domain is not known now", entry_dn(e));
             return;
         }
         if (answer == ANSWER_ABSENT && a.local[0] == '\0') {
-            step(w, depth, dn, e, "member without an address");
+            step(w, depth, entry_dn(e), e, "member without an address");
             return;
         }
         if (answer == ANSWER_ABSENT) {
-            step(w, depth, dn, e, "remote");
+            step(w, depth, entry_dn(e), e, "remote");
             deliver_remote(w, &a, e);
             return;
         }
     }
     expand(w, e, &a, NULL, depth, up);
+}
+
+static void expand_member(struct walk *w, const char *dn, unsigned depth, const struct frame *up)
+{
+    const struct entry *e;
+    enum answer answer = entry_by_dn(w->snap, dn, &e);
+    if (answer == ANSWER_UNKNOWN)
+        give_up(w, "a member of the group is not known now", entry_dn(up->entry));
+    else if (answer == ANSWER_ABSENT)
+        step(w, depth, dn, NULL, "dangling member");
+    else
+        expand_entry(w, e, depth, up);
 }
 
 /* Member number i of all, in the order of member_attrs. */
@@ -420,8 +423,9 @@ static void expand(struct walk *w, const struct entry *e, const struct address *
         refuse(w, "the recipient is disabled", entry_dn(e));
         return;
     }
-    if ((kinds & ENTRY_GROUP) != 0 && w->large > 0 && member_count(e) > w->large) {
-        step(w, depth, shown, e, "large group");
+    bool dynamic = entry_count(e, ATTR_MEMBER_URL) > 0;
+    if ((kinds & ENTRY_GROUP) != 0 && (dynamic || (w->large > 0 && member_count(e) > w->large))) {
+        step(w, depth, shown, e, dynamic ? "dynamic group" : "large group");
         deliver_list(w, e, a, depth, up);
         return;
     }
@@ -591,6 +595,30 @@ void resolve_members(struct snapshot *snap, struct resolve_list *list, struct ar
         for (; !w.unknown && list->next < n && list->next < end; list->next++)
             expand_target(&w, list->next, list->depth + 1, &frame);
         list->done = list->next >= n;
+        list->dynamic = entry_count(frame.entry, ATTR_MEMBER_URL) > 0;
     }
+    tell(&w, false, out);
+}
+
+void resolve_entries(struct snapshot *snap, const struct resolve_list *list,
+                     const struct uuid *uuids, size_t n, struct arena *arena,
+                     struct resolution *out)
+{
+    struct walk w = {.snap = snap, .conf = snapshot_conf(snap), .arena = arena};
+    struct frame frames[RESOLVE_PATH_MAX], frame;
+    w.large = (size_t)w.conf->alias_expansion_step;
+    enum answer answer = entry_by_uuid(snap, &list->group, &frame.entry);
+    frame.up = list_frames(&w, list, frames);
+    for (size_t i = 0; answer == ANSWER_FOUND && !w.unknown && i < n; i++) {
+        const struct entry *e;
+        enum answer one = entry_by_uuid(snap, &uuids[i], &e);
+        if (one == ANSWER_UNKNOWN)
+            give_up(&w, "a member of the group is not known now", entry_dn(frame.entry));
+        else if (one == ANSWER_FOUND &&
+                 (entry_kinds(e) & (ENTRY_USER | ENTRY_ALIAS | ENTRY_GROUP)) != 0)
+            expand_entry(&w, e, list->depth + 1, &frame);
+    }
+    if (answer == ANSWER_UNKNOWN)
+        give_up(&w, "the group is not known now", NULL);
     tell(&w, false, out);
 }

@@ -26,6 +26,7 @@ struct resolve_list {
     unsigned depth;      /* of the group */
     size_t next;         /* the first member that was not looked at */
     bool done;           /* all were */
+    bool dynamic;        /* then: memberURLs find more (directory_members, resolve_entries) */
     uint64_t generation; /* of the replica when it was read last */
     uint32_t digest;     /* of the entry, then */
     unsigned restarts;   /* because it changed */
@@ -79,7 +80,8 @@ void resolve_address(struct snapshot *snap, const char *address, bool with_steps
 
 /*
  * The same for an address of the envelope, in time that does not depend on the size of groups: one
- * with more than alias_expansion_step members is not looked into but found as DELIVERY_LIST.
+ * with more than alias_expansion_step members is not looked into but found as DELIVERY_LIST. So is,
+ * in either function, a group with memberURLs, which only the server can tell the members of.
  */
 void resolve_recipient(struct snapshot *snap, const char *address, bool with_steps,
                        struct arena *arena, struct resolution *out);
@@ -91,6 +93,12 @@ void resolve_recipient(struct snapshot *snap, const char *address, bool with_ste
  * since the step before, it begins again. UNKNOWN: a member is, or the group changes all the time.
  */
 void resolve_members(struct snapshot *snap, struct resolve_list *list, struct arena *arena,
+                     struct resolution *out);
+
+/* The same for entries that the memberURLs of the group find; those that are not mail's are passed
+ * over. */
+void resolve_entries(struct snapshot *snap, const struct resolve_list *list,
+                     const struct uuid *uuids, size_t n, struct arena *arena,
                      struct resolution *out);
 
 /*

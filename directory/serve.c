@@ -6,6 +6,7 @@
 #include <sys/queue.h>
 #include <unistd.h>
 
+#include "directory/dynamic.h"
 #include "directory/resolve.h"
 #include "directory/verified.h"
 #include "gateway/base/clock.h"
@@ -39,6 +40,7 @@ struct serve {
     struct ipc_server *server;
     struct directory *directory; /* a reader on the writer's environment */
     struct arena *arena;
+    struct dynamic *dynamic;
     LIST_HEAD(, verification) verifications;
 };
 
@@ -139,6 +141,7 @@ static void on_gone(struct ipc_peer *peer, void *arg)
 {
     struct serve *s = arg;
     struct verification *v, *next;
+    dynamic_peer_gone(s->dynamic, peer);
     LIST_FOREACH_SAFE (v, &s->verifications, link, next) {
         if (v->peer != peer)
             continue;
@@ -183,6 +186,12 @@ static int serve_resolve(struct serve *s, struct ipc_peer *peer, struct msg *m)
     struct snapshot *snap = snapshot_take(s->directory);
     if (snap != NULL)
         resolve_address(snap, address, false, s->arena, &res);
+    for (size_t i = 0; i < res.count; i++) {
+        if (res.deliveries[i].kind != DELIVERY_LIST)
+            continue;
+        res = (struct resolution){.answer = ANSWER_UNKNOWN,
+                                  .reason = "a dynamic group is not expanded for a notification"};
+    }
     struct msg *reply = resolution_msg(res.answer, res.reason, &res);
     if (msg_full(reply)) {
         msg_free(&reply);
@@ -219,12 +228,18 @@ static int serve_status(struct serve *s, struct ipc_peer *peer, struct msg *m)
     return 0;
 }
 
+static int serve_members(struct serve *s, struct ipc_peer *peer, struct msg *m)
+{
+    return dynamic_request(s->dynamic, peer, m);
+}
+
 static const struct {
     uint16_t type;
     int (*serve)(struct serve *s, struct ipc_peer *peer, struct msg *m);
 } requests[] = {
     {DIRECTORY_MSG_BIND, serve_bind},
     {DIRECTORY_MSG_RESOLVE, serve_resolve},
+    {DIRECTORY_MSG_MEMBERS, serve_members},
     {DIRECTORY_MSG_STATUS, serve_status},
 };
 
@@ -292,6 +307,7 @@ struct serve *serve_new(struct service *service, struct replica *replica, struct
                                service_conf(service)->auth_cache_ttl);
     source_on_touched(source, on_touched, s);
     LIST_INIT(&s->verifications);
+    s->dynamic = dynamic_new(service_conf(service), s->directory, source);
     s->server = ipc_server_new(service_loop(service), service_take_ipc_listener(service),
                                DIRECTORY_SERVICE, DIRECTORY_VERSION, &ops, s);
     report(s, false);
@@ -305,6 +321,7 @@ void serve_free(struct serve **serve)
         return;
     *serve = NULL;
     ipc_server_free(&s->server);
+    dynamic_free(&s->dynamic);
     directory_close(&s->directory);
     arena_free(&s->arena);
     while (!LIST_EMPTY(&s->verifications)) {

@@ -135,6 +135,7 @@ void source_fail(struct source *s, const char *why)
     s->probe_sent = 0;
     s->phase = PHASE_WAITING;
     source_check_end_all(s);
+    source_search_end_all(s);
     if (!s->disk_failed && !s->same_target) {
         next_target(s);
         s->no_sync = s->referred = false;
@@ -203,6 +204,7 @@ void source_adopt(struct source *s, struct ldapconn *c, size_t i)
         return;
     }
     source_check_end_all(s);
+    source_search_end_all(s);
     end_method(s);
     ldapconn_free(&s->conn);
     s->env->target_in_use = i;
@@ -382,7 +384,7 @@ static void on_message(struct ldapconn *c, LDAPMessage *msg, void *arg)
         }
         return;
     }
-    if (source_check_message(s, msg))
+    if (source_check_message(s, msg) || source_search_message(s, msg))
         return;
     if (ldap_msgtype(msg) == LDAP_RES_SEARCH_REFERENCE) {
         tell_of_referral(s, msg);
@@ -468,6 +470,7 @@ void source_free(struct source **sync)
     *sync = NULL;
     failback_free(&s->failback);
     source_check_end_all(s);
+    source_search_end_all(s);
     source_tx_abort(s);
     end_method(s);
     ldapconn_free(&s->conn);

@@ -18,6 +18,7 @@
 #define DIRIGO_DIRECTORY_SOURCE_H
 
 #include "directory/ldapconn.h"
+#include "directory/memberurl.h"
 #include "directory/replica.h"
 #include "directory/secrets_store.h"
 
@@ -55,5 +56,18 @@ struct source_check *source_check_dn(struct source *s, const struct uuid *uuid, 
                                      void (*fn)(enum answer answer, void *arg), void *arg);
 /* fn will not be called any more. NULL is allowed. */
 void source_check_cancel(struct source_check *c);
+
+/*
+ * The entries that the server finds for a memberURL: found with their uuids (valid inside fn), or
+ * unknown and why. More than max are unknown; so is a base that is not there, or a filter that the
+ * server does not understand. NULL, *why set and fn not called, where it cannot be asked now.
+ */
+struct source_search;
+struct source_search *source_search(struct source *s, const struct memberurl *url, size_t max,
+                                    void (*fn)(enum answer answer, const struct uuid *uuids,
+                                               size_t n, const char *why, void *arg),
+                                    void *arg, const char **why);
+/* fn will not be called any more. NULL is allowed. */
+void source_search_cancel(struct source_search *q);
 
 #endif

@@ -63,6 +63,7 @@ struct source {
     bool returned;    /* to an earlier server, which has yet to bring the source in sync */
     bool was_in_sync; /* with the server in use, on this connection */
     LIST_HEAD(, source_check) checks;
+    LIST_HEAD(, source_search) searches;
     int64_t forced_at; /* monotonic: when a full refresh was last asked for; 0: never */
     struct timer *retry, *heartbeat, *probe, *sweep;
     char *error;
@@ -154,5 +155,8 @@ void source_adopt(struct source *s, struct ldapconn *c, size_t i);
  */
 bool source_check_message(struct source *s, LDAPMessage *msg);
 void source_check_end_all(struct source *s);
+/* search.c: the same. */
+bool source_search_message(struct source *s, LDAPMessage *msg);
+void source_search_end_all(struct source *s);
 
 #endif

@@ -25,6 +25,9 @@ struct expansion {
     struct timer *timer; /* the next step */
     STAILQ_HEAD(, list) lists;
     struct list *current;
+    struct directory_query *query; /* what the memberURLs of current find */
+    struct uuid *found;            /* then */
+    size_t found_count, found_next;
     expand_done *done;
 };
 
@@ -58,6 +61,8 @@ void expand_free(struct expansion **xp)
     *xp = NULL;
     if (x == NULL)
         return;
+    directory_query_cancel(&x->query);
+    free(x->found);
     timer_free(&x->timer);
     arena_free(&x->arena);
     free(x);
@@ -76,34 +81,86 @@ static void finish(struct expansion *x, enum expand_result result, const char *r
     x->done(s, result);
 }
 
+static void members_found(enum answer answer, const struct uuid *uuids, size_t n,
+                          const char *reason, void *arg)
+{
+    struct expansion *x = arg;
+
+    x->query = NULL;
+    if (answer != ANSWER_FOUND) {
+        finish(x, EXPAND_UNKNOWN, reason);
+        return;
+    }
+    x->found = mem_alloc((n + 1) * sizeof(*uuids));
+    if (n > 0)
+        memcpy(x->found, uuids, n * sizeof(*uuids));
+    x->found_count = n;
+    x->found_next = 0;
+    timer_set(x->timer, 0);
+}
+
+/* The members at hand are done with: the dynamic ones of the same group, or the next group. */
+static void go_on(struct expansion *x)
+{
+    struct session *s = x->session;
+
+    if (x->current->at.dynamic && x->found == NULL) {
+        x->query =
+            directory_members(s->d->evaluator.directory, &x->current->at.group, members_found, x);
+        if (x->query == NULL)
+            finish(x, EXPAND_UNKNOWN, "the directory service is away");
+        return;
+    }
+    free(x->found);
+    x->found = NULL;
+    x->current = STAILQ_NEXT(x->current, link);
+    if (x->current != NULL)
+        timer_set(x->timer, 0);
+    else if (s->tx->target_count == 0)
+        finish(x, EXPAND_NOBODY, "no member leads to a recipient");
+    else
+        finish(x, EXPAND_DONE, NULL);
+}
+
+/* The next members; whether there are more. */
+static bool next_members(struct expansion *x, struct snapshot *snap, struct resolution *res)
+{
+    size_t n = x->found_count - x->found_next;
+    size_t most = (size_t)x->session->d->conf->alias_expansion_step;
+
+    if (x->found == NULL) {
+        resolve_members(snap, &x->current->at, x->arena, res);
+        return !x->current->at.done;
+    }
+    if (n > most)
+        n = most;
+    resolve_entries(snap, &x->current->at, x->found + x->found_next, n, x->arena, res);
+    x->found_next += n;
+    return x->found_next < x->found_count;
+}
+
 static void step(void *arg)
 {
     struct expansion *x = arg;
-    struct transaction *tx = x->session->tx;
     struct resolution res = {.answer = ANSWER_UNKNOWN, .reason = "the replica cannot be read"};
-    bool room = true;
+    bool room = true, more = false;
 
     arena_reset(x->arena);
     struct snapshot *snap = snapshot_take(x->session->d->evaluator.directory);
     if (snap != NULL)
-        resolve_members(snap, &x->current->at, x->arena, &res);
+        more = next_members(x, snap, &res);
     for (size_t i = 0; res.answer == ANSWER_FOUND && room && i < res.count; i++)
         room = transaction_target(x->session, &res.deliveries[i], x->current->original) == 0;
-    if (res.answer != ANSWER_FOUND) {
-        finish(x, EXPAND_UNKNOWN, res.reason);
-    } else if (!room) {
-        finish(x, EXPAND_TOO_MANY, "qmgr_message_recipient_limit");
-    } else {
-        if (x->current->at.done)
-            x->current = STAILQ_NEXT(x->current, link);
-        if (x->current != NULL)
-            timer_set(x->timer, 0);
-        else if (tx->target_count == 0)
-            finish(x, EXPAND_NOBODY, "no member leads to a recipient");
-        else
-            finish(x, EXPAND_DONE, NULL);
-    }
+    const char *reason = res.reason != NULL ? arena_strdup(x->arena, res.reason) : NULL;
     snapshot_release(&snap);
+    if (res.answer != ANSWER_FOUND)
+        finish(x, EXPAND_UNKNOWN, reason);
+    else if (!room)
+        finish(x, EXPAND_TOO_MANY, "qmgr_message_recipient_limit");
+    else if (more)
+        timer_set(x->timer, 0);
+    else
+        go_on(x);
 }
 
 bool expand(struct session *s, expand_done *done)

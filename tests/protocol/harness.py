@@ -30,7 +30,7 @@ SUFFIX = "dc=example,dc=org"
 # What conf/sample.ldif says of its people.
 PASSWORDS = {name: f"{name}-example" for name in ("alice", "bob", "carol", "dave")}
 PROTOCOLS = ("smtp", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s")
-SCHEMAS = ("core", "cosine", "nis", "inetorgperson", "misc")
+SCHEMAS = ("core", "cosine", "nis", "inetorgperson", "misc", "dyngroup")
 
 
 def free_ports(count):

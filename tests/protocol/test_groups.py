@@ -134,5 +134,74 @@ class LargeGroupTest(GroupTest):
         self.assertEqual(len(re.findall("-> mailbox ", told)), USERS)
 
 
+def dynamic(name, *urls, classes="groupOfURLs", more=""):
+    lines = "".join(f"memberURL: {u}\n" for u in urls)
+    return (f"dn: cn={name},{MAIL}\nobjectClass: {classes}\nobjectClass: dirigoGroup\ncn: {name}\n"
+            f"mail: {name}@example.org\n{lines}{more}\n")
+
+
+class DynamicGroupTest(GroupTest):
+    CONF = {"alias_expansion_step": "10"}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        people = f"ldap:///{PEOPLE}"
+        cls.stack.slapd.add(
+            dynamic("even", f"{people}??sub?(&(uid=u*)(sn=*))", f"{people}??one?(|(uid=u1)(uid=alice))",
+                    more="rfc822MailMember: bob@example.org\n") +
+            dynamic("nothing", f"{people}??sub?(uid=nobody)") +
+            dynamic("lost", f"ldap:///ou=gone,{SUFFIX}??sub?(uid=u1)") +
+            dynamic("broken", f"{people}??sub?(uid=u1") +
+            dynamic("elsewhere", f"ldap://directory.example.com/{PEOPLE}??sub?(uid=u1)") +
+            dynamic("star", f"{people}??sub?(cn=%5c2a)") +
+            group("holder", [f"cn=even,{MAIL}", user_dn(0), f"cn=holder,{MAIL}"]))
+
+    def setUp(self):
+        self.wait_found("even@example.org", "star@example.org", "holder@example.org")
+
+    def ends(self, recipient, marker, expect):
+        with Talk(self.stack) as t:
+            self.send(t, marker, recipient)
+            t.expect(expect)
+
+    def test_members(self):
+        self.ends("even@example.org", "dynamic-members", "250")
+        self.each_once("dynamic-members", USERS + 2)
+        self.ends("holder@example.org", "dynamic-nested", "250")
+        self.each_once("dynamic-nested", USERS + 2)
+
+    def test_follows_the_directory(self):
+        self.ends("star@example.org", "dynamic-before", "550 5.1.1 No recipient")
+        self.stack.slapd.add(f"dn: uid=star,{PEOPLE}\nobjectClass: inetOrgPerson\nuid: star\ncn: *\nsn: s\n"
+                             "mail: star1@example.org\n\n")
+        self.addCleanup(self.stack.slapd.modify, f"dn: uid=star,{PEOPLE}\nchangetype: delete\n")
+        self.wait_found("star1@example.org")
+        self.ends("star@example.org", "dynamic-after", "250")
+        self.each_once("dynamic-after", 1)
+
+    def test_nobody(self):
+        self.ends("nothing@example.org", "dynamic-nobody", "550 5.1.1 No recipient")
+
+    def test_what_cannot_be_asked_is_temporary(self):
+        for name in ("lost", "broken", "elsewhere"):
+            self.ends(f"{name}@example.org", f"dynamic-{name}", "451 4.4.3")
+        self.assertRegex(self.stack.dirigod.log(), r"memberURL cannot be used .*cn=elsewhere.*a host of its own")
+
+    def test_server_away(self):
+        self.stack.slapd.stop()
+        try:
+            self.ends("even@example.org", "dynamic-away", "451 4.4.3")
+        finally:
+            self.stack.slapd.start()
+        self.stack.wait_sync()
+        self.ends("even@example.org", "dynamic-back", "250")
+
+    def test_tools(self):
+        told = self.stack.tool("explain", "--client", "192.0.2.1", "--to", "even@example.org").stdout
+        self.assertRegex(told, rf"even@example.org: dynamic group +cn=even,{MAIL}\n")
+        self.assertIn(f"    memberURL: ldap:///{PEOPLE}??sub?(&(uid=u*)(sn=*))\n", told)
+
+
 if __name__ == "__main__":
     harness.main()
