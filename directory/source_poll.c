@@ -125,8 +125,10 @@ static void all_attributes(struct source *s, const char **names)
     names[n++] = entry_key_attribute(p->key);
     names[n++] = poll_stamp_attribute(p);
     names[n++] = poll_created_attribute(p);
-    if (p->active_directory)
-        names[n++] = "pwdLastSet"; /* tells that a password changed */
+    if (p->active_directory) { /* these tell whether a password that was verified still counts */
+        names[n++] = "pwdLastSet";
+        names[n++] = "userAccountControl";
+    }
     names[n] = NULL;
 }
 

@@ -161,7 +161,13 @@ static int send_search(struct source *s, struct search *search)
     LDAPControl control = {.ldctl_oid = (char *)LDAP_CONTROL_SYNC, .ldctl_iscritical = 1};
     LDAPControl *controls[] = {&control, NULL};
     int rc = LDAP_OTHER;
-    if (replica_cookie(s->replica, &s->cookie) < 0 || source_cookie_is_poll(&s->cookie))
+    /*
+     * 389 Directory Server leaves changes out, and says nothing, where its Retro Changelog does not
+     * record nsUniqueId, and where the cookie was given before the first change: it is never taken
+     * at its word.
+     */
+    if (replica_cookie(s->replica, &s->cookie) < 0 || source_cookie_is_poll(&s->cookie) ||
+        s->dse.ns_vendor)
         buf_clear(&s->cookie);
     s->resumed = s->cookie.len > 0;
     source_filter(s, &filter);

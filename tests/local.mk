@@ -8,7 +8,7 @@ EXTRA_DIST += quickstart .ci/run conf/packages.debian \
 
 # Named in EXTRA_DIST, a folder would bring along what a build leaves in it.
 dist-hook:
-	for folder in protocol fault; do \
+	for folder in protocol fault servers; do \
 		mkdir -p $(distdir)/tests/$$folder && \
 		cp -p $(srcdir)/tests/$$folder/*.py $(distdir)/tests/$$folder/ || exit 1; \
 	done

@@ -9,6 +9,7 @@ import hashlib
 import os
 import shutil
 import signal
+import uuid  # noqa: F401 - for the tests
 
 import harness
 from harness import Process, free_ports, run, wait_for
@@ -62,7 +63,7 @@ class Server389(LdapServer):
 
     def __init__(self, folder, suffix=harness.SUFFIX, sync=True):
         self.folder, self.suffix, self.sync = folder, suffix, sync
-        self.port = free_ports(1)[0]
+        self.port, self.made = free_ports(1)[0], False
         self.url = f"ldap://127.0.0.1:{self.port}"
         self.root_dn, self.root_pw = "cn=Directory Manager", "secret-389"
         for name in ("conf", "db", "log", "lock", "tmp", "cert", "ldif", "bak", "run", "conf/schema"):
@@ -102,8 +103,9 @@ class Server389(LdapServer):
         self.process = Process([self.PROGRAM, "-D", f"{self.folder}/conf", "-i", f"{self.folder}/run/pid",
                                 "-d", "0"], f"{self.folder}/389.log")
         self.wait("389 Directory Server", "-s", "base", "-b", "cn=mapping tree,cn=config", "1.1")
-        if f'cn="{self.suffix}"' not in self.search("-s", "one", "-b", "cn=mapping tree,cn=config", "cn"):
+        if not self.made:
             self._make_suffix()
+            self.made = True
 
     def _make_suffix(self):
         backend = "cn=userRoot,cn=ldbm database,cn=plugins,cn=config"
