@@ -5,6 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "gateway/proto/smtp_command.h"
+
 #define BOUNCE_TEXT_MAX 400 /* of a reply, so that no line grows past 998 bytes */
 #define BOUNCE_LINE_MAX 990
 
@@ -44,14 +46,14 @@ static const char *read_number(const char *s, int max_digits)
 const char *bounce_status(const char *reply, char dst[16])
 {
     const char *s = reply == NULL ? "" : reply;
-    int class = *s == '4' || *s == '5' ? *s - '0' : 5;
+    int class = *s == '2' || *s == '4' || *s == '5' ? *s - '0' : 5;
     snprintf(dst, 16, "%d.0.0", class);
     const char *p = read_number(s, 3);
     if (p == NULL)
         return dst;
     /* The relay's own words begin with the status, others' with the reply code. */
     const char *status = *p == ' ' || *p == '-' ? p + 1 : s;
-    if ((*status != '4' && *status != '5') || status[1] != '.' ||
+    if (*status != (char)('0' + class) || status[1] != '.' ||
         (p = read_number(status + 2, 3)) == NULL || *p != '.' ||
         (p = read_number(p + 1, 3)) == NULL || (*p != ' ' && *p != '\0'))
         return dst;
@@ -59,28 +61,78 @@ const char *bounce_status(const char *reply, char dst[16])
     return dst;
 }
 
-/* What a bounce of this recipient says it is: temporary trouble that lasted too long is 5 too. */
+/* What a report says of each state: the word of RFC 3464, and its status where there is no better.
+ */
+static const struct {
+    const char *action, *status, *words;
+} states[] = {
+    [ENVELOPE_PENDING] = {"delayed", "4.0.0", "not delivered yet"},
+    [ENVELOPE_BOUNCED] = {"failed", "5.4.7", "it could not be delivered in time"},
+    [ENVELOPE_DELIVERED] = {"delivered", "2.1.5", "delivered into the mailbox"},
+    [ENVELOPE_RELAYED] = {"relayed", "2.1.9", "passed on to a system that makes no such reports"},
+    [ENVELOPE_EXPANDED] = {"expanded", "2.1.5", "passed on to all that this address stands for"},
+    [ENVELOPE_DELAYED] = {"delayed", "4.4.7", "not delivered yet; it is still tried"},
+    [ENVELOPE_WARNED] = {"delayed", "4.0.0", "not delivered yet"},
+};
+
+/* The paragraphs, in their order, and the subject where one is the first. */
+static const struct {
+    enum envelope_state state;
+    const char *subject, *words;
+} paragraphs[] = {
+    {ENVELOPE_BOUNCED, "Undelivered Mail Returned to Sender",
+     "Your message could not be delivered to the recipients below, and it will not\r\n"
+     "be tried again. It follows at the end, or its headers do.\r\n"},
+    {ENVELOPE_DELAYED, "Delayed Mail (still being tried)",
+     "Your message has not reached the recipients below yet. It is still tried; you\r\n"
+     "need not send it again.\r\n"},
+    {ENVELOPE_DELIVERED, "Successful Mail Delivery Report",
+     "Your message was delivered to the recipients below.\r\n"},
+    {ENVELOPE_EXPANDED, "Successful Mail Delivery Report",
+     "Your message was passed on to all that the addresses below stand for; you will\r\n"
+     "not hear of each delivery.\r\n"},
+    {ENVELOPE_RELAYED, "Successful Mail Delivery Report",
+     "Your message was passed on to a system that does not report deliveries, for the\r\n"
+     "recipients below.\r\n"},
+};
+
+#define PARAGRAPHS (sizeof(paragraphs) / sizeof(paragraphs[0]))
+
+static bool has_state(const struct bounce_params *p, enum envelope_state state)
+{
+    for (size_t i = 0; i < p->envelope->rcpt_count; i++)
+        if (p->envelope->rcpts[i].state == state)
+            return true;
+    return false;
+}
+
+/* Temporary trouble that lasted too long is 5 (RFC 3463: delivery time expired), and a class that
+ * the action contradicts is not said. */
 static const char *final_status(const struct envelope_rcpt *r, char dst[16])
 {
+    const char *most = states[r->state].status;
     bounce_status(r->status, dst);
-    if (dst[0] == '4')
-        snprintf(dst, 16, "5.4.7"); /* RFC 3463: delivery time expired */
+    if (r->status == NULL || dst[0] != most[0])
+        snprintf(dst, 16, "%s", most);
     return dst;
 }
 
 static int put_head(const struct bounce_params *p, struct buf *out)
 {
+    size_t i = 0;
+    while (i + 1 < PARAGRAPHS && !has_state(p, paragraphs[i].state))
+        i++;
     int r = buf_append_str(out, "Date: ");
     r |= put_date(out, p->now);
     r |= buf_printf(out, "\r\nFrom: Mail Delivery System <MAILER-DAEMON@%s>\r\nTo: <", p->hostname);
     r |= put_text(out, p->envelope->sender);
     r |= buf_printf(out,
-                    ">\r\nSubject: Undelivered Mail Returned to Sender\r\n"
+                    ">\r\nSubject: %s\r\n"
                     "Message-ID: <%s@%s>\r\nAuto-Submitted: auto-replied\r\n"
                     "MIME-Version: 1.0\r\n"
                     "Content-Type: multipart/report; report-type=delivery-status;\r\n"
                     "\tboundary=\"%s/%s\"\r\n\r\n",
-                    p->id, p->hostname, p->id, p->hostname);
+                    paragraphs[i].subject, p->id, p->hostname, p->id, p->hostname);
     return r;
 }
 
@@ -89,53 +141,86 @@ static int put_part(const struct bounce_params *p, struct buf *out, const char *
     return buf_printf(out, "--%s/%s\r\nContent-Type: %s\r\n", p->id, p->hostname, type);
 }
 
+static int put_explained(const struct envelope_rcpt *rcpt, struct buf *out)
+{
+    int r = buf_append_str(out, "\r\n<");
+    r |= put_text(out, rcpt->original == NULL ? rcpt->address : rcpt->original);
+    r |= buf_append_str(out, ">:\r\n    ");
+    if (rcpt->remote != NULL) {
+        r |= put_text(out, rcpt->remote);
+        r |= buf_append_str(out, " said: ");
+    }
+    r |= put_text(out, rcpt->status == NULL ? states[rcpt->state].words : rcpt->status);
+    return r | buf_append_str(out, "\r\n");
+}
+
 static int put_explanation(const struct bounce_params *p, struct buf *out)
 {
     int r = put_part(p, out, "text/plain; charset=us-ascii");
-    r |= buf_printf(
-        out,
-        "\r\nThis is the mail system at %s.\r\n\r\n"
-        "Your message could not be delivered to the recipients below, and it will not\r\n"
-        "be tried again. The headers of your message follow at the end.\r\n",
-        p->hostname);
-    for (size_t i = 0; i < p->envelope->rcpt_count; i++) {
-        const struct envelope_rcpt *rcpt = &p->envelope->rcpts[i];
-        r |= buf_append_str(out, "\r\n<");
-        r |= put_text(out, rcpt->original == NULL ? rcpt->address : rcpt->original);
-        r |= buf_append_str(out, ">:\r\n    ");
-        if (rcpt->remote != NULL) {
-            r |= put_text(out, rcpt->remote);
-            r |= buf_append_str(out, " said: ");
-        }
-        r |= put_text(out,
-                      rcpt->status == NULL ? "it could not be delivered in time" : rcpt->status);
-        r |= buf_append_str(out, "\r\n");
+    r |= buf_printf(out, "\r\nThis is the mail system at %s.\r\n", p->hostname);
+    for (size_t i = 0; i < PARAGRAPHS; i++) {
+        if (!has_state(p, paragraphs[i].state))
+            continue;
+        r |= buf_printf(out, "\r\n%s", paragraphs[i].words);
+        for (size_t j = 0; j < p->envelope->rcpt_count; j++)
+            if (p->envelope->rcpts[j].state == paragraphs[i].state)
+                r |= put_explained(&p->envelope->rcpts[j], out);
     }
     return r | buf_append_str(out, "\r\n");
 }
 
+static int put_field(struct buf *out, const char *name, const char *value)
+{
+    int r = buf_append_str(out, name);
+    r |= put_text(out, value);
+    return r | buf_append_str(out, "\r\n");
+}
+
+/* What was sent as xtext (RFC 3461 section 4), as it was meant; what is none goes as it came. */
+static int put_xtext(struct buf *out, const char *name, const char *value)
+{
+    struct buf text = {.max = BOUNCE_TEXT_MAX};
+    bool good = smtp_xtext_decode(&text, value, strlen(value)) == 0;
+    int r = put_field(out, name, good ? buf_str(&text) : value);
+    buf_free(&text);
+    return r;
+}
+
+static int put_original_rcpt(const struct envelope_rcpt *rcpt, struct buf *out)
+{
+    const char *colon = rcpt->orcpt == NULL ? NULL : strchr(rcpt->orcpt, ';');
+    char name[80];
+    if (colon == NULL)
+        return rcpt->original == NULL
+                   ? 0
+                   : put_field(out, "Original-Recipient: rfc822; ", rcpt->original);
+    size_t type = 0;
+    while (rcpt->orcpt + type < colon && type < 40 &&
+           (isalnum((unsigned char)rcpt->orcpt[type]) || rcpt->orcpt[type] == '-'))
+        type++;
+    snprintf(name, sizeof(name), "Original-Recipient: %.*s; ", (int)type, rcpt->orcpt);
+    return put_xtext(out, name, colon + 1);
+}
+
 /* RFC 3464 section 2.3. */
-static int put_rcpt_status(const struct envelope_rcpt *rcpt, struct buf *out)
+static int put_rcpt_status(const struct bounce_params *p, const struct envelope_rcpt *rcpt,
+                           struct buf *out)
 {
     char status[16];
-    int r = 0;
-    if (rcpt->original != NULL) {
-        r |= buf_append_str(out, "Original-Recipient: rfc822; ");
-        r |= put_text(out, rcpt->original);
-        r |= buf_append_str(out, "\r\n");
-    }
-    r |= buf_append_str(out, "Final-Recipient: rfc822; ");
-    r |= put_text(out, rcpt->address);
-    r |= buf_printf(out, "\r\nAction: failed\r\nStatus: %s\r\n", final_status(rcpt, status));
-    if (rcpt->remote != NULL) {
-        r |= buf_append_str(out, "Remote-MTA: dns; ");
-        r |= put_text(out, rcpt->remote);
-        r |= buf_append_str(out, "\r\n");
-    }
+    int r = put_original_rcpt(rcpt, out);
+    r |= put_field(out, "Final-Recipient: rfc822; ", rcpt->address);
+    r |= buf_printf(out, "Action: %s\r\nStatus: %s\r\n", states[rcpt->state].action,
+                    final_status(rcpt, status));
+    if (rcpt->remote != NULL)
+        r |= put_field(out, "Remote-MTA: dns; ", rcpt->remote);
     if (rcpt->status != NULL) {
         bool reply = rcpt->remote != NULL && strspn(rcpt->status, "0123456789") == 3;
-        r |= buf_append_str(out, reply ? "Diagnostic-Code: smtp; " : "Diagnostic-Code: x-dirigo; ");
-        r |= put_text(out, rcpt->status);
+        r |= put_field(out, reply ? "Diagnostic-Code: smtp; " : "Diagnostic-Code: x-dirigo; ",
+                       rcpt->status);
+    }
+    if (rcpt->state == ENVELOPE_DELAYED) {
+        r |= buf_append_str(out, "Will-Retry-Until: ");
+        r |= put_date(out, p->retry_until);
         r |= buf_append_str(out, "\r\n");
     }
     return r;
@@ -143,20 +228,25 @@ static int put_rcpt_status(const struct envelope_rcpt *rcpt, struct buf *out)
 
 static int put_status(const struct bounce_params *p, struct buf *out)
 {
+    const char *envelope = p->envelope->options.envelope;
     int r = put_part(p, out, "message/delivery-status");
-    r |= buf_printf(out, "\r\nReporting-MTA: dns; %s\r\nX-Dirigo-Queue-ID: %s\r\nArrival-Date: ",
+    r |= buf_append_str(out, "\r\n");
+    if (envelope != NULL)
+        r |= put_xtext(out, "Original-Envelope-Id: ", envelope);
+    r |= buf_printf(out, "Reporting-MTA: dns; %s\r\nX-Dirigo-Queue-ID: %s\r\nArrival-Date: ",
                     p->hostname, p->envelope->id);
     r |= put_date(out, (int64_t)p->envelope->arrived);
     r |= buf_append_str(out, "\r\n");
     for (size_t i = 0; i < p->envelope->rcpt_count; i++) {
         r |= buf_append_str(out, "\r\n");
-        r |= put_rcpt_status(&p->envelope->rcpts[i], out);
+        r |= put_rcpt_status(p, &p->envelope->rcpts[i], out);
     }
     return r | buf_append_str(out, "\r\n");
 }
 
-/* The message's header section, without what a relay would leave out; lines are cut where they are
- * too long, and end with CRLF whatever they ended with. */
+/* The message, or its header section (RFC 3461 section 6.2: only a failure returns it whole),
+ * without what a relay would leave out; lines are cut where they are too long, and end with CRLF
+ * whatever they ended with. */
 static int put_original(const struct bounce_params *p, struct buf *out, bool *body_8bit)
 {
     const char *s = p->original, *end = s + p->original_len;
@@ -166,7 +256,8 @@ static int put_original(const struct bounce_params *p, struct buf *out, bool *bo
     for (const char *c = s; c < end; c++)
         if ((unsigned char)*c > 0x7f)
             *body_8bit = true;
-    r |= put_part(p, out, "text/rfc822-headers");
+    bool full = p->full && has_state(p, ENVELOPE_BOUNCED);
+    r |= put_part(p, out, full ? "message/rfc822" : "text/rfc822-headers");
     r |= buf_printf(out, "Content-Transfer-Encoding: %s\r\n\r\n", *body_8bit ? "8bit" : "7bit");
     while (s < end) {
         const char *nl = memchr(s, '\n', (size_t)(end - s));
@@ -174,7 +265,7 @@ static int put_original(const struct bounce_params *p, struct buf *out, bool *bo
         const char *next = nl == NULL ? end : nl + 1;
         if (len > 0 && s[len - 1] == '\r')
             len--;
-        if (len == 0)
+        if (len == 0 && !full)
             break;
         r |= buf_append(out, s, len < BOUNCE_LINE_MAX ? len : BOUNCE_LINE_MAX);
         r |= buf_append_str(out, "\r\n");

@@ -1,20 +1,25 @@
-/* The text of a bounce: a delivery status notification (RFC 3464) in a multipart/report (RFC 6522).
+/*
+ * The text of a report to the sender: a delivery status notification (RFC 3464) in a
+ * multipart/report (RFC 6522), about recipients that failed, wait, or were served.
  */
 #ifndef DIRIGO_QUEUE_BOUNCE_H
 #define DIRIGO_QUEUE_BOUNCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "gateway/base/buf.h"
 #include "gateway/queue/envelope.h"
 
 struct bounce_params {
-    const struct envelope *envelope; /* of the message; its recipients are reported as failed */
+    const struct envelope *envelope; /* of the message; its recipients' states are reported */
     const char *id;                  /* of the bounce */
     const char *hostname;
     int64_t now;          /* wall seconds */
+    int64_t retry_until;  /* the same, for what is still tried */
     const char *original; /* the beginning of the message, with its trace headers */
     size_t original_len;
+    bool full; /* that is all of it, and it is returned so if something failed (RET=FULL) */
 };
 
 /*

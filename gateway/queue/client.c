@@ -173,13 +173,15 @@ static void client_put_rcpt(struct msg *m, const struct queue_rcpt *r)
     msg_put_str(m, r->address);
     msg_put_str(m, r->original);
     msg_put_str(m, r->host);
+    msg_put_u8(m, (uint8_t)r->notify);
+    msg_put_str(m, r->orcpt);
 }
 
 static size_t client_rcpt_bytes(const struct queue_rcpt *r)
 {
     return 48 + (r->address == NULL ? 0 : strlen(r->address)) +
            (r->original == NULL ? 0 : strlen(r->original)) +
-           (r->host == NULL ? 0 : strlen(r->host));
+           (r->host == NULL ? 0 : strlen(r->host)) + (r->orcpt == NULL ? 0 : strlen(r->orcpt));
 }
 
 /* How many recipients from the one at start fit one message. */
@@ -230,6 +232,7 @@ static int client_commit_send(struct client_commit *k)
     msg_put_u64(m, e->size);
     msg_put_u32(m, e->trace_offset);
     msg_put_bool(m, e->body_8bit);
+    queue_options_put(m, &e->options);
     msg_put_u32(m, (uint32_t)e->rcpt_count);
     msg_put_u32(m, (uint32_t)n);
     for (size_t i = 0; i < n; i++)
@@ -307,6 +310,8 @@ static void client_copy_envelope(struct client_commit *k, const struct queue_env
     to->client = e->client == NULL ? "" : arena_strdup(a, e->client);
     to->login = e->login == NULL ? NULL : arena_strdup(a, e->login);
     to->hold = e->hold == NULL ? NULL : arena_strdup(a, e->hold);
+    if (e->options.envelope != NULL)
+        to->options.envelope = arena_strdup(a, e->options.envelope);
     struct queue_rcpt *rcpts = arena_alloc(a, e->rcpt_count * sizeof(*rcpts));
     for (size_t i = 0; i < e->rcpt_count; i++) {
         const struct queue_rcpt *r = &e->rcpts[i];
@@ -314,6 +319,7 @@ static void client_copy_envelope(struct client_commit *k, const struct queue_env
         rcpts[i].address = r->address == NULL ? "" : arena_strdup(a, r->address);
         rcpts[i].original = r->original == NULL ? NULL : arena_strdup(a, r->original);
         rcpts[i].host = r->host == NULL ? NULL : arena_strdup(a, r->host);
+        rcpts[i].orcpt = r->orcpt == NULL ? NULL : arena_strdup(a, r->orcpt);
     }
     to->rcpts = rcpts;
 }

@@ -17,6 +17,7 @@
 
 #include "gateway/base/uuid.h"
 #include "gateway/event/loop.h"
+#include "gateway/queue/options.h"
 
 struct queue_client;
 struct queue_client *queue_client_new(struct loop *loop, const char *socket_path);
@@ -34,8 +35,8 @@ void queue_cancel(struct queue_client *c, uint32_t id);
 
 enum queue_rcpt_kind {
     QUEUE_RCPT_MAILBOX, /* link into the mailbox of owner */
-    QUEUE_RCPT_REMOTE /* relay to address; host, if not NULL, is the next hop (mailHost, LMTP later)
-                       */
+    QUEUE_RCPT_REMOTE,  /* relay to address; host, if not NULL, is the next hop (mailHost) */
+    QUEUE_RCPT_EXPANDED /* nothing but the report that address stands for several others */
 };
 
 struct queue_rcpt {
@@ -44,6 +45,8 @@ struct queue_rcpt {
     const char *address;  /* where it goes */
     const char *original; /* the address given in RCPT TO, for DSNs and the log */
     const char *host;
+    unsigned notify;   /* QUEUE_NOTIFY_*; 0: not given */
+    const char *orcpt; /* ORCPT, "type;xtext"; NULL: not given */
 };
 
 struct queue_envelope {
@@ -55,6 +58,7 @@ struct queue_envelope {
     uint64_t size;         /* of the whole file */
     uint32_t trace_offset; /* bytes of Return-Path that a relay leaves out */
     bool body_8bit;        /* BODY=8BITMIME, or 8-bit bytes seen */
+    struct queue_options options;
     const struct queue_rcpt *rcpts;
     size_t rcpt_count;
 };

@@ -212,16 +212,16 @@ static void message_link(struct message *m)
     struct queue *q = m->queue;
     char name[STORE_NAME_MAX];
     m->error = 0;
-    if (e->hold != NULL)
+    if (e->hold != NULL || e->options.hold_until != 0)
         m->linked = e->rcpt_count;
     size_t end = m->linked + COMMIT_LINK_SLICE;
     for (; m->linked < e->rcpt_count && m->linked < end; m->linked++) {
         struct envelope_rcpt *r = &e->rcpts[m->linked];
-        if (r->kind != QUEUE_RCPT_MAILBOX)
+        if (r->kind != QUEUE_RCPT_MAILBOX || r->state != ENVELOPE_PENDING)
             continue;
         store_base_name((int64_t)e->arrived, e->id, (unsigned)r->number, name, sizeof(name));
         if (deliver_link(q->spool.mail_fd, &r->owner, name, m->fd) == 0)
-            r->done = true;
+            envelope_rcpt_end(e, r, ENVELOPE_DELIVERED);
         else
             log_warning("mailbox takes no message now; it waits", LOG_STR("id", e->id),
                         LOG_STR("recipient", r->address), LOG_ERRNO(errno));

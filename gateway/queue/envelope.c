@@ -7,7 +7,8 @@
 #include "gateway/base/mem.h"
 #include "gateway/base/str.h"
 
-#define ENVELOPE_FIRST_LINE "dirigo-envelope 1"
+#define ENVELOPE_FIRST_LINE     "dirigo-envelope 2"
+#define ENVELOPE_FIRST_LINE_OLD "dirigo-envelope 1"
 
 /* The lines between the first and the recipients, in their order. */
 static const struct envelope_field {
@@ -16,29 +17,44 @@ static const struct envelope_field {
         FIELD_NUMBER,
         FIELD_STRING
     } type;
-    bool required; /* a string that is not NULL */
-    bool optional; /* the line is missing for NULL and 0 */
+    enum {
+        FIELD_NULLABLE,
+        FIELD_REQUIRED, /* a string that is not NULL */
+        FIELD_OPTIONAL  /* no line for zero or NULL */
+    } presence;
     size_t offset;
 } envelope_fields[] = {
-    {"id", FIELD_STRING, true, false, offsetof(struct envelope, id)},
-    {"arrived", FIELD_NUMBER, true, false, offsetof(struct envelope, arrived)},
-    {"next", FIELD_NUMBER, true, false, offsetof(struct envelope, next)},
-    {"tries", FIELD_NUMBER, true, false, offsetof(struct envelope, tries)},
-    {"bounce", FIELD_STRING, false, false, offsetof(struct envelope, bounce)},
-    {"sender", FIELD_STRING, true, false, offsetof(struct envelope, sender)},
-    {"client", FIELD_STRING, false, false, offsetof(struct envelope, client)},
-    {"login", FIELD_STRING, false, false, offsetof(struct envelope, login)},
-    {"size", FIELD_NUMBER, true, false, offsetof(struct envelope, size)},
-    {"trace", FIELD_NUMBER, true, false, offsetof(struct envelope, trace)},
-    {"8bit", FIELD_NUMBER, true, false, offsetof(struct envelope, body_8bit)},
-    {"hold", FIELD_STRING, false, true, offsetof(struct envelope, hold)},
-    {"released", FIELD_NUMBER, false, true, offsetof(struct envelope, released)},
+    {"id", FIELD_STRING, FIELD_REQUIRED, offsetof(struct envelope, id)},
+    {"arrived", FIELD_NUMBER, FIELD_REQUIRED, offsetof(struct envelope, arrived)},
+    {"next", FIELD_NUMBER, FIELD_REQUIRED, offsetof(struct envelope, next)},
+    {"tries", FIELD_NUMBER, FIELD_REQUIRED, offsetof(struct envelope, tries)},
+    {"bounce", FIELD_STRING, FIELD_NULLABLE, offsetof(struct envelope, bounce)},
+    {"sender", FIELD_STRING, FIELD_REQUIRED, offsetof(struct envelope, sender)},
+    {"client", FIELD_STRING, FIELD_NULLABLE, offsetof(struct envelope, client)},
+    {"login", FIELD_STRING, FIELD_NULLABLE, offsetof(struct envelope, login)},
+    {"size", FIELD_NUMBER, FIELD_REQUIRED, offsetof(struct envelope, size)},
+    {"trace", FIELD_NUMBER, FIELD_REQUIRED, offsetof(struct envelope, trace)},
+    {"8bit", FIELD_NUMBER, FIELD_REQUIRED, offsetof(struct envelope, body_8bit)},
+    {"hold", FIELD_STRING, FIELD_OPTIONAL, offsetof(struct envelope, hold)},
+    {"released", FIELD_NUMBER, FIELD_OPTIONAL, offsetof(struct envelope, released)},
+    {"flags", FIELD_NUMBER, FIELD_OPTIONAL, offsetof(struct envelope, options.flags)},
+    {"ret", FIELD_NUMBER, FIELD_OPTIONAL, offsetof(struct envelope, options.ret)},
+    {"priority", FIELD_NUMBER, FIELD_OPTIONAL, offsetof(struct envelope, options.priority)},
+    {"until", FIELD_NUMBER, FIELD_OPTIONAL, offsetof(struct envelope, options.hold_until)},
+    {"by", FIELD_NUMBER, FIELD_OPTIONAL, offsetof(struct envelope, options.deliver_by)},
+    {"envid", FIELD_STRING, FIELD_OPTIONAL, offsetof(struct envelope, options.envelope)},
 };
 
 #define FIELD_COUNT (sizeof(envelope_fields) / sizeof(envelope_fields[0]))
 
-static const char *const envelope_kind_word[] = {"mailbox", "remote"};
-static const char *const envelope_state_word[] = {"pending", "bounced"};
+static const char *const envelope_kind_word[] = {"mailbox", "remote", "expanded"};
+static const char *const envelope_state_word[] = {"pending",  "bounced", "delivered", "relayed",
+                                                  "expanded", "delayed", "warned"};
+
+#define KIND_COUNT      (sizeof(envelope_kind_word) / sizeof(envelope_kind_word[0]))
+#define STATE_COUNT     (sizeof(envelope_state_word) / sizeof(envelope_state_word[0]))
+#define KIND_COUNT_OLD  2
+#define STATE_COUNT_OLD 2
 
 struct envelope *envelope_new(void)
 {
@@ -52,6 +68,7 @@ static void rcpt_clear(struct envelope_rcpt *r)
     free(r->host);
     free(r->remote);
     free(r->status);
+    free(r->orcpt);
 }
 
 void envelope_free(struct envelope **pe)
@@ -69,6 +86,7 @@ void envelope_free(struct envelope **pe)
     free(e->client);
     free(e->login);
     free(e->hold);
+    free((char *)(uintptr_t)e->options.envelope);
     free(e);
 }
 
@@ -114,6 +132,49 @@ void envelope_set(char **field, const char *value)
     *field = copy;
 }
 
+/* ---- what becomes of a recipient ---- */
+
+bool envelope_rcpt_pending(const struct envelope_rcpt *r)
+{
+    return r->state == ENVELOPE_PENDING || r->state == ENVELOPE_DELAYED ||
+           r->state == ENVELOPE_WARNED;
+}
+
+bool envelope_rcpt_owed(const struct envelope_rcpt *r)
+{
+    return r->state != ENVELOPE_PENDING && r->state != ENVELOPE_WARNED;
+}
+
+bool envelope_owed(const struct envelope *e)
+{
+    for (size_t i = 0; i < e->rcpt_count; i++)
+        if (envelope_rcpt_owed(&e->rcpts[i]))
+            return true;
+    return false;
+}
+
+bool envelope_rcpt_wants(const struct envelope *e, const struct envelope_rcpt *r, unsigned what)
+{
+    unsigned notify = r->notify == 0 ? QUEUE_NOTIFY_FAILURE : (unsigned)r->notify;
+    return *e->sender != '\0' && (notify & what) != 0;
+}
+
+void envelope_rcpt_end(const struct envelope *e, struct envelope_rcpt *r, enum envelope_state end)
+{
+    unsigned what = end == ENVELOPE_BOUNCED ? QUEUE_NOTIFY_FAILURE : QUEUE_NOTIFY_SUCCESS;
+    if (envelope_rcpt_wants(e, r, what))
+        r->state = end;
+    else
+        r->done = true;
+}
+
+void envelope_set_options(struct envelope *e, const struct queue_options *o)
+{
+    free((char *)(uintptr_t)e->options.envelope);
+    e->options = *o;
+    e->options.envelope = o->envelope == NULL ? NULL : mem_strdup(o->envelope);
+}
+
 /* ---- writing ---- */
 
 static int put_word(struct buf *out, const char *s)
@@ -146,12 +207,17 @@ static int put_rcpt(struct buf *out, const struct envelope_rcpt *r)
     e |= put_word(out, r->host);
     e |= put_word(out, r->remote);
     e |= put_word(out, r->status);
+    e |= buf_append_byte(out, '\n');
+    if (r->notify == 0 && r->orcpt == NULL)
+        return e;
+    e |= buf_printf(out, "dsn %" PRIu64, r->notify);
+    e |= put_word(out, r->orcpt);
     return e | buf_append_byte(out, '\n');
 }
 
 static bool field_missing(const struct envelope_field *f, const void *at)
 {
-    if (!f->optional)
+    if (f->presence != FIELD_OPTIONAL)
         return false;
     return f->type == FIELD_NUMBER ? *(const uint64_t *)at == 0 : *(char *const *)at == NULL;
 }
@@ -273,11 +339,11 @@ static bool get_uuid(struct text *line, struct uuid *out)
     return uuid_parse(out, text) == 0;
 }
 
-static bool get_rcpt(struct text *line, struct envelope_rcpt *r)
+static bool get_rcpt(struct text *line, bool old, struct envelope_rcpt *r)
 {
     unsigned kind, state;
-    if (!get_choice(line, envelope_kind_word, 2, &kind) ||
-        !get_choice(line, envelope_state_word, 2, &state))
+    if (!get_choice(line, envelope_kind_word, old ? KIND_COUNT_OLD : KIND_COUNT, &kind) ||
+        !get_choice(line, envelope_state_word, old ? STATE_COUNT_OLD : STATE_COUNT, &state))
         return false;
     r->kind = (enum queue_rcpt_kind)kind;
     r->state = (enum envelope_state)state;
@@ -287,39 +353,55 @@ static bool get_rcpt(struct text *line, struct envelope_rcpt *r)
            get_string(line, &r->status) && line->p == line->end;
 }
 
+/* NOTIFY and ORCPT of the recipient whose line was the last. */
+static bool get_dsn(struct text *line, struct envelope_rcpt *r)
+{
+    return get_number(line, &r->notify) && r->notify <= QUEUE_NOTIFY_ALL && r->orcpt == NULL &&
+           get_string(line, &r->orcpt) && line->p == line->end &&
+           (r->notify != 0 || r->orcpt != NULL);
+}
+
 static bool get_field(struct text *line, const struct envelope_field *f, struct envelope *e)
 {
-    struct text w;
     void *at = (char *)e + f->offset;
-    if (!next_word(line, &w) || !word_is(&w, f->name))
-        return false;
     if (f->type == FIELD_NUMBER)
         return get_number(line, at) && line->p == line->end;
     char **s = at;
-    return get_string(line, s) && line->p == line->end && (*s != NULL || !f->required);
+    return get_string(line, s) && line->p == line->end &&
+           (*s != NULL || f->presence == FIELD_NULLABLE);
 }
 
-/* Whether the next line is of this field. */
-static bool begins_with(const struct text *t, const char *name)
+/* The lines between the first and the recipients. */
+static bool get_fields(struct text *t, struct envelope *e)
 {
-    struct text rest = *t, line, w;
-    return next_line(&rest, &line) && next_word(&line, &w) && word_is(&w, name);
+    struct text line, w, rest;
+    for (size_t i = 0; i < FIELD_COUNT; i++) {
+        const struct envelope_field *f = &envelope_fields[i];
+        rest = *t;
+        if (!next_line(&rest, &line) || !next_word(&line, &w))
+            return false;
+        if (!word_is(&w, f->name)) {
+            if (f->presence == FIELD_OPTIONAL)
+                continue;
+            return false;
+        }
+        if (!get_field(&line, f, e))
+            return false;
+        *t = rest;
+    }
+    const struct queue_options *o = &e->options;
+    return envelope_id_valid(e->id) && (e->bounce == NULL || envelope_id_valid(e->bounce)) &&
+           e->trace <= e->size && e->trace <= UINT32_MAX && e->body_8bit <= 1 &&
+           o->flags <= QUEUE_FLAGS && o->ret <= QUEUE_RET_HDRS && o->priority <= QUEUE_PRIORITY_MAX;
 }
 
 static bool read_all(struct text *t, struct envelope *e)
 {
     struct text line, w;
-    if (!next_line(t, &line) || !word_is(&line, ENVELOPE_FIRST_LINE))
+    if (!next_line(t, &line))
         return false;
-    for (size_t i = 0; i < FIELD_COUNT; i++) {
-        const struct envelope_field *f = &envelope_fields[i];
-        if (f->optional && !begins_with(t, f->name))
-            continue;
-        if (!next_line(t, &line) || !get_field(&line, f, e))
-            return false;
-    }
-    if (!envelope_id_valid(e->id) || (e->bounce != NULL && !envelope_id_valid(e->bounce)) ||
-        e->trace > e->size || e->trace > UINT32_MAX || e->body_8bit > 1)
+    bool old = word_is(&line, ENVELOPE_FIRST_LINE_OLD), dsn = false;
+    if ((!old && !word_is(&line, ENVELOPE_FIRST_LINE)) || !get_fields(t, e))
         return false;
     while (next_line(t, &line) && next_word(&line, &w)) {
         if (word_is(&w, "end")) {
@@ -327,8 +409,15 @@ static bool read_all(struct text *t, struct envelope *e)
             return get_number(&line, &n) && line.p == line.end && n == e->rcpt_count &&
                    t->p == t->end;
         }
-        if (!word_is(&w, "rcpt") || !get_rcpt(&line, envelope_add(e)))
+        if (dsn && word_is(&w, "dsn")) {
+            if (!get_dsn(&line, &e->rcpts[e->rcpt_count - 1]))
+                return false;
+            dsn = false;
+            continue;
+        }
+        if (!word_is(&w, "rcpt") || !get_rcpt(&line, old, envelope_add(e)))
             return false;
+        dsn = !old;
     }
     return false;
 }

@@ -2,12 +2,13 @@
  * A message's envelope as dirigo-queue keeps it: in memory, in the journal and in the spool, there
  * as the same text.
  *
- *     dirigo-envelope 1
+ *     dirigo-envelope 2       the version; 1, which knew less, is read, too
  *     id 0mg3k2...            sixteen of [0-9a-z]
  *     arrived 1732480000      wall seconds, part of mailbox file names
  *     ...
- *     hold word%20word        only where the message is held
+ *     hold word%20word        lines such as this one only where there is something to say
  *     rcpt remote pending 0 00000000-... user@example.org - - - -
+ *     dsn 2 rfc822;user...    of the recipient above: NOTIFY and ORCPT, the same
  *     end 1                   the number of recipients: a cut file is seen
  *
  * A value is one word: bytes that are not printable ASCII, and % and <, are %XX; "-" is NULL and
@@ -24,9 +25,15 @@
 #include "gateway/base/uuid.h"
 #include "gateway/queue/client.h"
 
+/* A report (RFC 3464) is owed in each state but PENDING and WARNED. */
 enum envelope_state {
     ENVELOPE_PENDING,
-    ENVELOPE_BOUNCED /* given up: a bounce is owed */
+    ENVELOPE_BOUNCED,   /* given up */
+    ENVELOPE_DELIVERED, /* in the mailbox, and the sender wants to know */
+    ENVELOPE_RELAYED,   /* taken by a host that makes no such reports */
+    ENVELOPE_EXPANDED,  /* several others stand in its place */
+    ENVELOPE_DELAYED,   /* pending for so long that the sender is told */
+    ENVELOPE_WARNED     /* pending, and the sender was told */
 };
 
 struct envelope_rcpt {
@@ -39,8 +46,11 @@ struct envelope_rcpt {
     char *host;     /* or NULL */
     char *remote;   /* the host that answered the last try, or NULL */
     char *status;   /* what it said, or NULL before the first */
-    bool busy;      /* being worked on just now; not kept */
-    bool done;      /* delivered, to be removed; not kept */
+    uint64_t notify;
+    char *orcpt;                   /* or NULL */
+    bool busy;                     /* being worked on just now; not kept */
+    bool done;                     /* delivered, to be removed; not kept */
+    enum envelope_state reporting; /* what the report under way says of it; not kept */
 };
 
 /* Strings are allocated, one by one; envelope_free frees them. */
@@ -58,7 +68,8 @@ struct envelope {
     uint64_t body_8bit;
     char *hold;        /* why it is held: nothing is tried until it is released; or NULL */
     uint64_t released; /* wall seconds, or 0: maximal_queue_lifetime counts from here then */
-    struct envelope_rcpt *rcpts; /* those not done with */
+    struct queue_options options; /* its string is allocated as well */
+    struct envelope_rcpt *rcpts;  /* those not done with */
     size_t rcpt_count;
 };
 
@@ -72,6 +83,19 @@ void envelope_remove(struct envelope *e, size_t i);
 bool envelope_has(const struct envelope *e, enum queue_rcpt_kind kind);
 /* Sixteen of [0-9a-z]: nothing else becomes part of a path. */
 bool envelope_id_valid(const char *id);
+/* Whether it still has to be delivered. */
+bool envelope_rcpt_pending(const struct envelope_rcpt *r);
+/* Whether a report is owed for it. */
+bool envelope_rcpt_owed(const struct envelope_rcpt *r);
+/* Whether the sender wants to hear of this (one of QUEUE_NOTIFY_*): failures, where he said
+ * nothing; never, where he is <>. */
+bool envelope_rcpt_wants(const struct envelope *e, const struct envelope_rcpt *r, unsigned what);
+/* It has come to this end (BOUNCED, DELIVERED or RELAYED): a report is owed, or it is done with. */
+void envelope_rcpt_end(const struct envelope *e, struct envelope_rcpt *r, enum envelope_state end);
+/* Whether a report is owed for any. */
+bool envelope_owed(const struct envelope *e);
+/* Takes copies of what came with a commit. */
+void envelope_set_options(struct envelope *e, const struct queue_options *o);
 /* Replaces an allocated string by a copy of value (NULL: none). */
 void envelope_set(char **field, const char *value);
 

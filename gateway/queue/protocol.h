@@ -3,7 +3,7 @@
 #define DIRIGO_QUEUE_PROTOCOL_H
 
 #define QUEUE_SERVICE    "queue"
-#define QUEUE_VERSION    3
+#define QUEUE_VERSION    4
 #define QUEUE_ROLE_RELAY "relay" /* gateway/base/role.h */
 
 enum {
@@ -11,8 +11,10 @@ enum {
     QUEUE_MSG_OPEN_RESULT, /* u8 enum queue_result, u32 n, n fds */
     QUEUE_MSG_RCPTS,       /* event before COMMIT, for long lists: str id, u32 n, n x rcpt */
     QUEUE_MSG_COMMIT, /* str id, str sender, str client, str login, str hold, u64 size, u32 trace
-                         offset, bool 8bit, u32 rcpts in all, u32 n here, n x rcpt, fd.  rcpt: u8
-                         kind, uuid owner, str address, str original, str host */
+                         offset, bool 8bit, options, u32 rcpts in all, u32 n here, n x rcpt, fd.
+                         rcpt: u8 kind, uuid owner, str address, str original, str host, u8 notify,
+                         str orcpt.  options: u8 flags, u8 ret, u8 priority, u64 hold until, u64
+                         deliver by, str envid */
     QUEUE_MSG_COMMIT_RESULT, /* u8 enum queue_result */
     QUEUE_MSG_FORGET,        /* uuid owner, u32 n, n x str base name */
     QUEUE_MSG_FORGET_RESULT, /* bool ok */
@@ -29,9 +31,10 @@ enum {
      */
     QUEUE_MSG_RELAY_READY, /* event: u32 slots, bytes proof of QUEUE_ROLE_RELAY */
     QUEUE_MSG_RELAY_JOB,   /* event to relay: str job, str message id, str sender, u64 size, u32
-                              offset, bool 8bit,   str next hop, u32 n, n x str address; fd */
+                              offset, bool 8bit, options, str next hop, u32 n, n x (str address,
+                              u8 notify, str orcpt); fd */
     QUEUE_MSG_RELAY_DONE,  /* event: str job, u32 n, n x (u8 enum relay_status, str remote host, str
-                              reply text) */
+                              reply text, bool the host was told of NOTIFY) */
     /* dirigo tool */
     QUEUE_MSG_LIST,          /* str after this id ("": from the start) */
     QUEUE_MSG_LIST_RESULT,   /* u32 n, n x (str id, str sender, u64 size, u64 arrived, u64 next try,

@@ -103,7 +103,8 @@ struct waiting {
     size_t jobs;       /* of this try, not reported on */
     int64_t wait;      /* ms until the next try, as the last one decided */
     bool lost;         /* a relay went away in this try */
-    bool bounce_tried; /* this try was for what was bounced before, too */
+    bool bounce_tried; /* this try was for a report that was owed before, too */
+    bool report_only;  /* the next try is for that alone: it comes right after one */
     bool deleted;      /* by the administrator: ends with this try */
     enum {
         WISH_NONE,
@@ -242,7 +243,7 @@ void relays_free(struct queue *q);
 
 /* ---- returns.c ---- */
 
-/* Bounces to the sender for the recipients that are owed one; counts as one job. */
+/* Reports to the sender about the recipients that are owed one; counts as one job. */
 void returns_try(struct waiting *w);
 
 /* ---- server.c ---- */

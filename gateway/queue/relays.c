@@ -29,6 +29,7 @@ struct outcome {
     enum relay_status status;
     const char *host;
     const char *text;
+    bool told; /* the host knows what the sender wants to hear of */
 };
 
 static int destination_compare(const struct destination *a, const struct destination *b)
@@ -102,10 +103,13 @@ static void rcpt_outcome(struct waiting *w, struct envelope_rcpt *r, const struc
     envelope_set(&r->remote, *text == '\0' ? NULL : text);
     r->busy = false;
     if (o->status == RELAY_SENT) {
-        r->done = true;
+        if (o->told)
+            r->done = true;
+        else
+            envelope_rcpt_end(w->envelope, r, ENVELOPE_RELAYED);
         q->counters.sent++;
     } else if (o->status == RELAY_BOUNCED) {
-        r->state = ENVELOPE_BOUNCED;
+        envelope_rcpt_end(w->envelope, r, ENVELOPE_BOUNCED);
         q->counters.bounced++;
     } else {
         q->counters.deferred++;
@@ -138,10 +142,15 @@ static int job_send(struct job *job, struct peer *relay)
     msg_put_u64(m, e->size);
     msg_put_u32(m, (uint32_t)e->trace);
     msg_put_bool(m, e->body_8bit != 0);
+    queue_options_put(m, &e->options);
     msg_put_str(m, job->destination->name);
     msg_put_u32(m, (uint32_t)job->count);
-    for (size_t i = 0; i < job->count; i++)
-        msg_put_str(m, e->rcpts[job->rcpts[i]].address);
+    for (size_t i = 0; i < job->count; i++) {
+        const struct envelope_rcpt *r = &e->rcpts[job->rcpts[i]];
+        msg_put_str(m, r->address);
+        msg_put_u8(m, (uint8_t)r->notify);
+        msg_put_str(m, r->orcpt);
+    }
     msg_put_fd(m, fd);
     ipc_reply(relay->ipc, 0, &m);
     return 0;
@@ -164,7 +173,7 @@ static void relays_dispatch(struct queue *q)
         struct job *job = TAILQ_FIRST(&d->jobs);
         TAILQ_REMOVE(&d->jobs, job, link);
         if (job_send(job, relay) < 0) {
-            struct outcome o = {RELAY_DEFERRED, NULL, strerror(errno)};
+            struct outcome o = {.status = RELAY_DEFERRED, .text = strerror(errno)};
             log_error("spool file cannot be read", LOG_STR("id", job->waiting->envelope->id),
                       LOG_ERRNO(errno));
             destination_changed(q, d);
@@ -194,7 +203,7 @@ static void relays_make_job(struct waiting *w, size_t i)
     struct job *job = mem_zalloc(sizeof(*job) + max * sizeof(job->rcpts[0]));
     for (; i < e->rcpt_count && job->count < max; i++) {
         struct envelope_rcpt *r = &e->rcpts[i];
-        if (r->kind != QUEUE_RCPT_REMOTE || r->state != ENVELOPE_PENDING || r->busy)
+        if (r->kind != QUEUE_RCPT_REMOTE || !envelope_rcpt_pending(r) || r->busy)
             continue;
         char *other = next_hop(r);
         if (strcmp(hop, other) == 0) {
@@ -219,7 +228,7 @@ void relays_try(struct waiting *w)
     struct envelope *e = w->envelope;
     for (size_t i = 0; i < e->rcpt_count; i++) {
         struct envelope_rcpt *r = &e->rcpts[i];
-        if (r->kind == QUEUE_RCPT_REMOTE && r->state == ENVELOPE_PENDING && !r->busy)
+        if (r->kind == QUEUE_RCPT_REMOTE && envelope_rcpt_pending(r) && !r->busy)
             relays_make_job(w, i);
     }
     relays_dispatch(w->queue);
@@ -283,6 +292,7 @@ int relays_done(struct peer *peer, struct msg *m)
         outcomes[i].status = (enum relay_status)status;
         outcomes[i].host = msg_get_str(m);
         outcomes[i].text = msg_get_str(m);
+        outcomes[i].told = msg_get_bool(m);
         if (status > RELAY_BOUNCED)
             r = -1;
     }
@@ -300,7 +310,8 @@ int relays_done(struct peer *peer, struct msg *m)
 void relays_peer_gone(struct peer *peer)
 {
     struct job *job;
-    static const struct outcome lost = {RELAY_DEFERRED, NULL, "the relay ended before it reported"};
+    static const struct outcome lost = {.status = RELAY_DEFERRED,
+                                        .text = "the relay ended before it reported"};
     if (!peer->is_relay)
         return;
     TAILQ_REMOVE(&peer->queue->relays, peer, relay_link);

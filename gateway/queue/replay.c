@@ -321,7 +321,7 @@ static bool replay_is_forgotten(struct replay *p, const char *name)
  */
 static bool replay_is_held(const struct item *it, uint64_t number)
 {
-    if (it->first->hold != NULL)
+    if (it->first->hold != NULL || it->first->options.hold_until != 0)
         return true;
     if (it->last == NULL || it->last->hold == NULL)
         return false;
@@ -381,14 +381,31 @@ static int replay_deliver_all(struct replay *p)
 
 /* ---- the spool ---- */
 
+static size_t replay_find(const struct envelope *e, uint64_t number)
+{
+    size_t i = 0;
+    while (i < e->rcpt_count &&
+           (e->rcpts[i].kind != QUEUE_RCPT_MAILBOX || e->rcpts[i].number != number))
+        i++;
+    return i;
+}
+
+/* Delivered: struck out, unless the sender is to hear of it. */
 static void replay_rcpt_done(struct envelope *e, uint64_t number)
 {
-    for (size_t i = 0; i < e->rcpt_count; i++) {
-        if (e->rcpts[i].kind == QUEUE_RCPT_MAILBOX && e->rcpts[i].number == number) {
-            envelope_remove(e, i);
-            return;
-        }
-    }
+    size_t i = replay_find(e, number);
+    if (i == e->rcpt_count || !envelope_rcpt_pending(&e->rcpts[i]))
+        return;
+    envelope_rcpt_end(e, &e->rcpts[i], ENVELOPE_DELIVERED);
+    if (e->rcpts[i].done)
+        envelope_remove(e, i);
+}
+
+static void replay_rcpt_remove(struct envelope *e, uint64_t number)
+{
+    size_t i = replay_find(e, number);
+    if (i < e->rcpt_count)
+        envelope_remove(e, i);
 }
 
 /* Strikes out of what is left to do what the replay has delivered. */
@@ -401,7 +418,7 @@ static void replay_strike(struct replay *p)
             /* Not done: it must be in the envelope that goes to the spool. */
             struct envelope *last = t->item->last;
             if (last != NULL)
-                replay_rcpt_done(last, number);
+                replay_rcpt_remove(last, number);
             if (last != NULL) {
                 struct envelope_rcpt *r = envelope_add(last), *f = &t->item->first->rcpts[t->rcpt];
                 r->kind = QUEUE_RCPT_MAILBOX;
@@ -409,6 +426,8 @@ static void replay_strike(struct replay *p)
                 r->owner = f->owner;
                 envelope_set(&r->address, f->address);
                 envelope_set(&r->original, f->original);
+                r->notify = f->notify;
+                envelope_set(&r->orcpt, f->orcpt);
             }
         } else if (t->item->last != NULL) {
             replay_rcpt_done(t->item->last, number);
@@ -422,7 +441,7 @@ static void replay_strike(struct replay *p)
     RB_FOREACH (it, item_tree, &p->items) {
         for (size_t i = it->first == NULL ? 0 : it->first->rcpt_count; i-- > 0;)
             if (it->first->rcpts[i].busy)
-                envelope_remove(it->first, i);
+                replay_rcpt_done(it->first, it->first->rcpts[i].number);
     }
 }
 

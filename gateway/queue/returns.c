@@ -1,7 +1,8 @@
 /*
- * Bounces. The sender is resolved by the directory as any recipient is; the bounce is committed
- * like any message, under an id that the message's envelope keeps, so that a crash in between does
- * not send it twice. A message from <> has nobody to return to.
+ * Reports to the sender: bounces, delays, and successes where he asked for them. The sender is
+ * resolved by the directory as any recipient is; the report is committed like any message, under an
+ * id that the message's envelope keeps, so that a crash in between does not send it twice. A
+ * message from <> has nobody to return to.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,10 +18,10 @@
 #include "gateway/queue/queue.h"
 
 #define RETURNS_RESOLVE_MS 30000
-#define RETURNS_HEADER_MAX ((size_t)64 << 10) /* of the original that is read */
+#define RETURNS_HEADER_MAX ((size_t)64 << 10) /* of the original that is read for its header */
 #define RETURNS_TEXT_MAX   ((size_t)64 << 20)
 
-/* One bounce on its way. The recipients it is for are the busy ones with state BOUNCED. */
+/* One report on its way. The recipients it is for have their state in reporting. */
 struct give_back {
     struct waiting *waiting;
     struct envelope *envelope; /* of the bounce */
@@ -29,17 +30,20 @@ struct give_back {
     int error;
 };
 
-static bool returns_owed(const struct envelope_rcpt *r)
-{
-    return r->state == ENVELOPE_BOUNCED && r->busy;
-}
-
-/* The bounce was sent, or can never be: its recipients are done with. */
+/* The report was sent, or can never be: its recipients are done with, but for those that are still
+ * tried. What has happened to one meanwhile is for another report, with an id of its own. */
 static void returns_settle(struct waiting *w)
 {
-    for (size_t i = 0; i < w->envelope->rcpt_count; i++)
-        if (returns_owed(&w->envelope->rcpts[i]))
-            w->envelope->rcpts[i].done = true;
+    for (size_t i = 0; i < w->envelope->rcpt_count; i++) {
+        struct envelope_rcpt *r = &w->envelope->rcpts[i];
+        if (r->reporting == ENVELOPE_PENDING || r->state != r->reporting)
+            continue;
+        if (r->state == ENVELOPE_DELAYED)
+            r->state = ENVELOPE_WARNED;
+        else
+            r->done = true;
+    }
+    envelope_set(&w->envelope->bounce, NULL);
 }
 
 static void returns_free(struct give_back *g)
@@ -72,11 +76,14 @@ static void write_run(void *arg)
     struct give_back *g = arg;
     struct queue *q = g->waiting->queue;
     struct buf text = {.max = RETURNS_TEXT_MAX};
-    char *head = mem_alloc(RETURNS_HEADER_MAX);
+    const struct envelope *e = g->report;
+    bool full = e->options.ret == QUEUE_RET_FULL && e->size <= q->conf->bounce_size_limit;
+    size_t room = full ? (size_t)e->size : RETURNS_HEADER_MAX;
+    char *head = mem_alloc(room);
     size_t trace;
     bool body_8bit;
-    int original = spool_open_message(&q->spool, g->report->id);
-    ssize_t n = original < 0 ? -1 : pread(original, head, RETURNS_HEADER_MAX, 0);
+    int original = spool_open_message(&q->spool, e->id);
+    ssize_t n = original < 0 ? -1 : pread(original, head, room, 0);
     g->error = n < 0 ? errno : 0;
     if (n >= 0) {
         struct bounce_params p = {
@@ -86,6 +93,8 @@ static void write_run(void *arg)
             .now = clock_wall(),
             .original = head,
             .original_len = (size_t)n,
+            .full = full && (uint64_t)n == e->size,
+            .retry_until = (int64_t)e->arrived + q->conf->maximal_queue_lifetime / 1000,
         };
         if (bounce_write(&p, &text, &trace, &body_8bit) < 0)
             g->error = EFBIG;
@@ -192,10 +201,15 @@ static struct envelope *returns_report(const struct envelope *e)
     envelope_set(&report->sender, e->sender);
     report->arrived = e->arrived;
     report->trace = e->trace;
+    report->size = e->size;
+    envelope_set_options(report, &e->options);
     for (size_t i = 0; i < e->rcpt_count; i++) {
-        if (!returns_owed(&e->rcpts[i]))
+        if (e->rcpts[i].reporting == ENVELOPE_PENDING)
             continue;
         struct envelope_rcpt *r = envelope_add(report);
+        r->state = e->rcpts[i].reporting;
+        r->kind = e->rcpts[i].kind;
+        envelope_set(&r->orcpt, e->rcpts[i].orcpt);
         envelope_set(&r->address, e->rcpts[i].address);
         envelope_set(&r->original, e->rcpts[i].original);
         envelope_set(&r->remote, e->rcpts[i].remote);
@@ -209,8 +223,8 @@ void returns_try(struct waiting *w)
     struct queue *q = w->queue;
     struct envelope *e = w->envelope;
     for (size_t i = 0; i < e->rcpt_count; i++)
-        if (e->rcpts[i].state == ENVELOPE_BOUNCED)
-            e->rcpts[i].busy = true;
+        if (envelope_rcpt_owed(&e->rcpts[i]))
+            e->rcpts[i].reporting = e->rcpts[i].state;
     if (*e->sender == '\0' || e->bounce == NULL) {
         log_warning("bounce dropped: the message is from <>", LOG_STR("id", e->id));
         returns_settle(w);

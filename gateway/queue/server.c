@@ -59,7 +59,10 @@ static int server_read_rcpts(struct queue *q, struct msg *m, uint32_t n, struct 
         const char *address = msg_get_str(m);
         const char *original = msg_get_str(m);
         const char *host = msg_get_str(m);
-        if (!msg_ok(m) || kind > QUEUE_RCPT_REMOTE || address == NULL)
+        uint8_t notify = msg_get_u8(m);
+        const char *orcpt = msg_get_str(m);
+        if (!msg_ok(m) || kind > QUEUE_RCPT_EXPANDED || address == NULL ||
+            notify > QUEUE_NOTIFY_ALL)
             return -1;
         struct envelope_rcpt *r = envelope_add(e);
         r->kind = (enum queue_rcpt_kind)kind;
@@ -68,6 +71,10 @@ static int server_read_rcpts(struct queue *q, struct msg *m, uint32_t n, struct 
         r->address = mem_strdup(address);
         envelope_set(&r->original, original);
         envelope_set(&r->host, host);
+        r->notify = notify;
+        envelope_set(&r->orcpt, orcpt);
+        if (kind == QUEUE_RCPT_EXPANDED)
+            r->state = ENVELOPE_EXPANDED;
     }
     return msg_ok(m) ? 0 : -1;
 }
@@ -91,6 +98,16 @@ static int server_rcpts(struct peer *peer, struct msg *m)
     return server_read_rcpts(peer->queue, m, n, p->envelope) < 0 ? -1 : msg_end(m);
 }
 
+/* Whether a report will be owed as soon as the message is here. Its id is made now, so that it is
+ * in the journal and no crash doubles the report. */
+static bool server_reports(const struct envelope *e)
+{
+    for (size_t i = 0; i < e->rcpt_count; i++)
+        if ((e->rcpts[i].notify & QUEUE_NOTIFY_SUCCESS) != 0 && *e->sender != '\0')
+            return true;
+    return envelope_owed(e);
+}
+
 /* The envelope of a COMMIT, with the recipients that came before it; NULL where it is malformed. */
 static struct envelope *server_read_envelope(struct peer *peer, struct msg *m)
 {
@@ -111,12 +128,19 @@ static struct envelope *server_read_envelope(struct peer *peer, struct msg *m)
     e->size = msg_get_u64(m);
     e->trace = msg_get_u32(m);
     e->body_8bit = msg_get_bool(m);
+    struct queue_options options;
+    int bad = queue_options_get(m, &options);
+    if (bad == 0)
+        envelope_set_options(e, &options);
     uint32_t all = msg_get_u32(m);
     uint32_t n = msg_get_u32(m);
     e->arrived = (uint64_t)clock_wall();
-    if (e->sender == NULL || e->trace > e->size || e->size > INT64_MAX ||
+    e->next = options.hold_until;
+    if (bad != 0 || e->sender == NULL || e->trace > e->size || e->size > INT64_MAX ||
         server_read_rcpts(peer->queue, m, n, e) < 0 || all == 0 || e->rcpt_count != all)
         envelope_free(&e);
+    else if (server_reports(e))
+        e->bounce = mem_strdup(id_new((char[ID_STRLEN]){0}));
     return e;
 }
 

@@ -107,7 +107,7 @@ void waiting_add(struct queue *q, struct envelope *e, uint64_t file_generation)
         return;
     }
     int64_t wait = ((int64_t)e->next - clock_wall()) * 1000;
-    if (wait > q->conf->maximal_backoff_time)
+    if (wait > q->conf->maximal_backoff_time && e->next != e->options.hold_until)
         wait = q->conf->maximal_backoff_time; /* the clock was wrong, then or now */
     waiting_schedule(w, WAITING_SCHEDULED, wait > 0 ? wait : 0);
 }
@@ -126,14 +126,6 @@ static void update_run(void *arg)
     w->error = r < 0 ? errno : 0;
 }
 
-static bool waiting_bounces(const struct waiting *w)
-{
-    for (size_t i = 0; i < w->envelope->rcpt_count; i++)
-        if (w->envelope->rcpts[i].state == ENVELOPE_BOUNCED)
-            return true;
-    return false;
-}
-
 /* The spool has what is left: the next try, or what was wished for meanwhile. */
 static void waiting_go_on(struct waiting *w)
 {
@@ -143,9 +135,12 @@ static void waiting_go_on(struct waiting *w)
         waiting_schedule(w, WAITING_SCHEDULED, 0);
     else if (w->envelope->hold != NULL)
         w->state = WAITING_HELD;
-    else
-        waiting_schedule(w, WAITING_SCHEDULED,
-                         waiting_bounces(w) && !w->bounce_tried ? 0 : w->wait);
+    else if (envelope_owed(w->envelope) && !w->bounce_tried) {
+        w->report_only = true;
+        waiting_schedule(w, WAITING_SCHEDULED, 0);
+    } else {
+        waiting_schedule(w, WAITING_SCHEDULED, w->wait);
+    }
     if (wish == WISH_HOLD)
         waiting_hold(w, w->wish_why);
     else if (wish == WISH_RELEASE)
@@ -214,7 +209,13 @@ static bool waiting_expired(const struct waiting *w)
     const struct conf *conf = w->queue->conf;
     int64_t life =
         *w->envelope->sender == '\0' ? conf->bounce_queue_lifetime : conf->maximal_queue_lifetime;
+    const struct queue_options *o = &w->envelope->options;
     uint64_t from = w->envelope->released != 0 ? w->envelope->released : w->envelope->arrived;
+    if (from < o->hold_until)
+        from = o->hold_until;
+    if ((o->flags & QUEUE_BY_RETURN) && o->deliver_by != 0 &&
+        (uint64_t)clock_wall() >= o->deliver_by)
+        return true;
     return (clock_wall() - (int64_t)from) * 1000 >= life;
 }
 
@@ -223,19 +224,51 @@ static void waiting_expire(struct waiting *w)
 {
     for (size_t i = 0; i < w->envelope->rcpt_count; i++) {
         struct envelope_rcpt *r = &w->envelope->rcpts[i];
-        if (r->state != ENVELOPE_PENDING || r->done)
+        if (!envelope_rcpt_pending(r) || r->done)
             continue;
-        r->state = ENVELOPE_BOUNCED;
+        envelope_rcpt_end(w->envelope, r, ENVELOPE_BOUNCED);
         w->queue->counters.bounced++;
         log_info("delivery given up", LOG_STR("id", w->envelope->id), LOG_STR("to", r->address),
                  LOG_STR("reason", r->status));
     }
 }
 
-static void waiting_end_try(struct waiting *w)
+/* Whether it is time to tell the sender that this recipient has not got it yet. */
+static bool waiting_warns(const struct waiting *w, const struct envelope_rcpt *r)
+{
+    const struct envelope *e = w->envelope;
+    const struct conf *conf = w->queue->conf;
+    int64_t age = (clock_wall() - (int64_t)e->arrived) * 1000;
+    bool asked = envelope_rcpt_wants(e, r, QUEUE_NOTIFY_DELAY);
+    int64_t after = asked ? conf->delay_notify_time : conf->delay_warning_time;
+    if (r->state != ENVELOPE_PENDING || *e->sender == '\0' || (r->notify != 0 && !asked))
+        return false;
+    /* RFC 2852 section 4.1.4.1: in the mode N the sender hears of the time that passed. */
+    if (e->options.deliver_by != 0 && (uint64_t)clock_wall() >= e->options.deliver_by)
+        return true;
+    return after > 0 && age >= after;
+}
+
+/* When it is tried again. */
+static void waiting_next(struct waiting *w, bool pending)
 {
     struct envelope *e = w->envelope;
     const struct conf *conf = w->queue->conf;
+    e->tries++;
+    if (w->lost && pending)
+        w->wait = schedule_backoff(e->tries, WAITING_LOST_MS, conf->minimal_backoff_time);
+    else
+        w->wait =
+            schedule_backoff(e->tries, conf->minimal_backoff_time, conf->maximal_backoff_time);
+    int64_t left = ((int64_t)e->options.deliver_by - clock_wall()) * 1000;
+    if (e->options.deliver_by != 0 && left > 0 && left < w->wait)
+        w->wait = left;
+    e->next = (uint64_t)(clock_wall() + w->wait / 1000);
+}
+
+static void waiting_end_try(struct waiting *w)
+{
+    struct envelope *e = w->envelope;
     bool pending = false;
     if (w->deleted)
         while (e->rcpt_count > 0)
@@ -244,22 +277,21 @@ static void waiting_end_try(struct waiting *w)
         waiting_expire(w);
     for (size_t i = e->rcpt_count; i-- > 0;) {
         e->rcpts[i].busy = false;
+        e->rcpts[i].reporting = ENVELOPE_PENDING;
+        if (!w->report_only && waiting_warns(w, &e->rcpts[i]) && !e->rcpts[i].done)
+            e->rcpts[i].state = ENVELOPE_DELAYED;
         if (e->rcpts[i].done)
             envelope_remove(e, i);
-        else if (e->rcpts[i].state == ENVELOPE_PENDING)
+        else if (envelope_rcpt_pending(&e->rcpts[i]))
             pending = true;
     }
-    if (!waiting_bounces(w))
+    if (!envelope_owed(e))
         envelope_set(&e->bounce, NULL);
     else if (e->bounce == NULL)
         e->bounce = mem_strdup(id_new((char[ID_STRLEN]){0}));
-    e->tries++;
-    if (w->lost && pending)
-        w->wait = schedule_backoff(e->tries, WAITING_LOST_MS, conf->minimal_backoff_time);
-    else
-        w->wait =
-            schedule_backoff(e->tries, conf->minimal_backoff_time, conf->maximal_backoff_time);
-    e->next = (uint64_t)(clock_wall() + w->wait / 1000);
+    if (!w->report_only)
+        waiting_next(w, pending);
+    w->report_only = false;
     waiting_update(w);
 }
 
@@ -278,13 +310,13 @@ static void local_run(void *arg)
     int fd = spool_open_message(&q->spool, e->id);
     for (size_t i = 0; i < e->rcpt_count; i++) {
         struct envelope_rcpt *r = &e->rcpts[i];
-        if (r->kind != QUEUE_RCPT_MAILBOX || r->state != ENVELOPE_PENDING)
+        if (r->kind != QUEUE_RCPT_MAILBOX || !envelope_rcpt_pending(r))
             continue;
         store_base_name((int64_t)e->arrived, e->id, (unsigned)r->number, name, sizeof(name));
         /* Durable at once: no record of the journal promises this delivery any more. */
         if (fd >= 0 && deliver_link(q->spool.mail_fd, &r->owner, name, fd) == 0 &&
             deliver_sync(q->spool.mail_fd, &r->owner, fd) == 0)
-            r->done = true;
+            envelope_rcpt_end(e, r, ENVELOPE_DELIVERED);
         else
             envelope_set(&r->status, strerror(errno));
     }
@@ -310,13 +342,14 @@ static void waiting_try(struct waiting *w)
         waiting_job_done(w);
         return;
     }
-    w->bounce_tried = waiting_bounces(w);
+    w->bounce_tried = envelope_owed(e);
     for (size_t i = 0; i < e->rcpt_count; i++)
-        if (e->rcpts[i].kind == QUEUE_RCPT_MAILBOX && e->rcpts[i].state == ENVELOPE_PENDING)
-            local = true;
+        if (e->rcpts[i].kind == QUEUE_RCPT_MAILBOX && envelope_rcpt_pending(&e->rcpts[i]))
+            local = !w->report_only;
     if (w->bounce_tried)
         returns_try(w);
-    relays_try(w);
+    if (!w->report_only)
+        relays_try(w);
     if (local) {
         w->jobs++;
         worker_run(w->queue->linker, local_run, local_done, w);
@@ -343,8 +376,9 @@ void waiting_due(void *arg)
 
 bool waiting_flush(struct waiting *w)
 {
-    if (w->state != WAITING_SCHEDULED)
+    if (w->state != WAITING_SCHEDULED || w->envelope->options.hold_until > (uint64_t)clock_wall())
         return false;
+    w->report_only = false;
     waiting_schedule(w, WAITING_SCHEDULED, 0);
     return true;
 }

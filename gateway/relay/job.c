@@ -28,14 +28,23 @@ struct relay_job *relay_job_read(struct msg *m)
     job->size = msg_get_u64(m);
     job->offset = msg_get_u32(m);
     job->body_8bit = msg_get_bool(m);
+    int bad = queue_options_get(m, &job->options);
+    if (job->options.envelope != NULL)
+        job->options.envelope = mem_strdup(job->options.envelope);
     job->next_hop = copy(msg_get_str(m));
     uint32_t count = msg_get_u32(m);
     if (msg_ok(m) && count <= RCPTS_MAX)
         job->rcpts = mem_zalloc((count + 1) * sizeof(*job->rcpts));
-    while (job->rcpts != NULL && msg_ok(m) && job->count < count)
-        job->rcpts[job->count++].address = copy(msg_get_str(m));
+    while (job->rcpts != NULL && msg_ok(m) && job->count < count) {
+        struct relay_rcpt *rcpt = &job->rcpts[job->count++];
+        rcpt->address = copy(msg_get_str(m));
+        rcpt->notify = msg_get_u8(m);
+        const char *orcpt = msg_get_str(m);
+        rcpt->orcpt = orcpt != NULL ? mem_strdup(orcpt) : NULL;
+    }
     job->fd = msg_get_fd(m);
-    if (msg_end(m) == -1 || job->rcpts == NULL || job->count == 0 || job->offset > job->size)
+    if (msg_end(m) == -1 || bad == -1 || job->rcpts == NULL || job->count == 0 ||
+        job->offset > job->size)
         relay_job_free(&job);
     return job;
 }
@@ -56,6 +65,7 @@ void relay_job_free(struct relay_job **job)
     for (size_t i = 0; i < j->count; i++) {
         clear_decision(&j->rcpts[i]);
         free(j->rcpts[i].address);
+        free(j->rcpts[i].orcpt);
     }
     if (j->fd != -1)
         close(j->fd);
@@ -64,6 +74,7 @@ void relay_job_free(struct relay_job **job)
     free(j->id);
     free(j->sender);
     free(j->next_hop);
+    free((char *)(uintptr_t)j->options.envelope);
     free(j);
     *job = NULL;
 }
@@ -78,13 +89,14 @@ struct msg *relay_job_report(const struct relay_job *job)
     for (size_t i = 0; i < job->count; i++) {
         const struct relay_rcpt *rcpt = &job->rcpts[i];
         char text[TEXT_MAX + 32];
-        size_t host = strlen(rcpt->host) + 16;
+        size_t host = strlen(rcpt->host) + 17;
         (void)strlcpy(text, rcpt->text, sizeof(text));
         if (room < host + sizeof(text))
-            text[room > host + 16 ? room - host : 16] = '\0';
+            text[room > host + 17 ? room - host : 16] = '\0';
         msg_put_u8(m, (uint8_t)rcpt->status);
         msg_put_str(m, rcpt->host);
         msg_put_str(m, text);
+        msg_put_bool(m, rcpt->told);
     }
     return m;
 }

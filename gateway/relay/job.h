@@ -7,12 +7,16 @@
 #include <stdint.h>
 
 #include "gateway/ipc/msg.h"
+#include "gateway/queue/options.h"
 #include "gateway/queue/protocol.h"
 
 struct relay_rcpt {
     char *address;
-    bool decided; /* status, host and text hold */
-    bool final;   /* no other host may be tried for it */
+    unsigned notify; /* QUEUE_NOTIFY_*; 0: not given */
+    char *orcpt;     /* or NULL */
+    bool told;       /* the host that took it knows them */
+    bool decided;    /* status, host and text hold */
+    bool final;      /* no other host may be tried for it */
     enum relay_status status;
     char *host; /* "name[address]:port" of who decided; "" for this host */
     char *text; /* as QUEUE_MSG_RELAY_DONE says */
@@ -23,6 +27,7 @@ struct relay_job {
     uint64_t size;   /* of the file */
     uint32_t offset; /* where what is sent begins */
     bool body_8bit;
+    struct queue_options options; /* its string is allocated */
     int fd;
     struct relay_rcpt *rcpts;
     size_t count;

@@ -70,7 +70,7 @@ struct smtp_client {
     enum smtp_client_tls tls;
     char *name, *host;
     int64_t since;
-    bool pipelining, size, eightbit, starttls; /* offered by the server */
+    bool pipelining, size, eightbit, dsn, starttls; /* offered by the server */
     bool secured;
     bool worn; /* not to be used again */
     struct transaction tx;
@@ -135,8 +135,10 @@ static void decide(struct smtp_client *c, size_t i, const struct smtp_reply *rep
                                : class == 5 ? RELAY_BOUNCED
                                             : RELAY_DEFERRED;
 
-    relay_rcpt_decide(&c->tx.job->rcpts[c->tx.order[i]], status, status != RELAY_DEFERRED, c->host,
-                      reply->code, reply->enhanced, reply->text);
+    struct relay_rcpt *rcpt = &c->tx.job->rcpts[c->tx.order[i]];
+    relay_rcpt_decide(rcpt, status, status != RELAY_DEFERRED, c->host, reply->code, reply->enhanced,
+                      reply->text);
+    rcpt->told = c->dsn && status == RELAY_SENT;
 }
 
 /* Decides about all recipients, or those that were accepted. */
@@ -154,6 +156,24 @@ static void transaction_over(struct smtp_client *c)
     c->ops->sent(c, c->arg);
 }
 
+/* NOTIFY and ORCPT (RFC 3461 section 4), as they were given. */
+static void send_rcpt(struct smtp_client *c, const struct relay_rcpt *rcpt)
+{
+    static const char *const words[] = {"NEVER", "SUCCESS", "FAILURE", "DELAY"};
+    const char *separator = " NOTIFY=";
+
+    stream_printf(c->stream, "RCPT TO:<%s>", rcpt->address);
+    for (unsigned i = 0; c->dsn && i < 4; i++) {
+        if (!(rcpt->notify & (1u << i)))
+            continue;
+        stream_printf(c->stream, "%s%s", separator, words[i]);
+        separator = ",";
+    }
+    if (c->dsn && rcpt->orcpt != NULL)
+        stream_printf(c->stream, " ORCPT=%s", rcpt->orcpt);
+    stream_printf(c->stream, "\r\n");
+}
+
 static void send_mail(struct smtp_client *c)
 {
     const struct relay_job *job = c->tx.job;
@@ -163,6 +183,10 @@ static void send_mail(struct smtp_client *c)
         stream_printf(c->stream, " SIZE=%llu", (unsigned long long)(job->size - job->offset));
     if (c->eightbit && job->body_8bit)
         stream_printf(c->stream, " BODY=8BITMIME");
+    if (c->dsn && job->options.ret != QUEUE_RET_NONE)
+        stream_printf(c->stream, " RET=%s", job->options.ret == QUEUE_RET_FULL ? "FULL" : "HDRS");
+    if (c->dsn && job->options.envelope != NULL)
+        stream_printf(c->stream, " ENVID=%s", job->options.envelope);
     stream_printf(c->stream, "\r\n");
 }
 
@@ -176,8 +200,7 @@ static void send_commands(struct smtp_client *c)
         if (tx->next_command == 0)
             send_mail(c);
         else if (tx->next_command <= tx->count)
-            stream_printf(c->stream, "RCPT TO:<%s>\r\n",
-                          tx->job->rcpts[tx->order[tx->next_command - 1]].address);
+            send_rcpt(c, &tx->job->rcpts[tx->order[tx->next_command - 1]]);
         else
             stream_printf(c->stream, "DATA\r\n");
         tx->next_command++;
@@ -306,6 +329,7 @@ static void on_ehlo_reply(struct smtp_client *c, const struct smtp_reply *reply)
     c->pipelining = smtp_reply_keyword(reply, "PIPELINING", NULL, NULL);
     c->size = smtp_reply_keyword(reply, "SIZE", NULL, NULL);
     c->eightbit = smtp_reply_keyword(reply, "8BITMIME", NULL, NULL);
+    c->dsn = smtp_reply_keyword(reply, "DSN", NULL, NULL);
     c->starttls = smtp_reply_keyword(reply, "STARTTLS", NULL, NULL);
     if (c->starttls && !c->secured && c->tls != SMTP_CLIENT_TLS_NONE) {
         stream_printf(c->stream, "STARTTLS\r\n");
@@ -434,7 +458,7 @@ static void on_secured(struct stream *s, void *arg)
     (void)s;
     c->secured = true;
     smtp_reply_free(&c->parser);
-    c->pipelining = c->size = c->eightbit = c->starttls = false;
+    c->pipelining = c->size = c->eightbit = c->dsn = c->starttls = false;
     greet(c, EHLO); /* RFC 3207 section 4.2: what was said in clear is forgotten */
 }
 

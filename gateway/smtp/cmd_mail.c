@@ -1,8 +1,5 @@
-/* MAIL (RFC 5321 section 4.1.1.2) and its parameters. */
-#include <string.h>
-
+/* MAIL (RFC 5321 section 4.1.1.2) */
 #include "gateway/base/clock.h"
-#include "gateway/base/str.h"
 #include "gateway/smtp/smtpd.h"
 
 void command_syntax_error(struct session *s, enum smtp_syntax syntax, const char *address_status,
@@ -19,74 +16,6 @@ void command_syntax_error(struct session *s, enum smtp_syntax syntax, const char
         session_reply(s, 501, "5.5.4", "Syntax error: %s", error);
         break;
     }
-}
-
-/* ---- parameters: one function each; false after a reply ---- */
-
-static bool param_size(struct session *s, struct transaction *tx, const char *value)
-{
-    uint64_t size;
-
-    if (value == NULL || str_uint(value, strlen(value), UINT64_MAX, &size) != 0) {
-        session_reply(s, 501, "5.5.4", "SIZE needs a number");
-        return false;
-    }
-    if (size > s->d->conf->message_size_limit) {
-        session_reply(s, 552, "5.3.4", "Message size exceeds the limit");
-        return false;
-    }
-    tx->declared_size = size;
-    return true;
-}
-
-static bool param_body(struct session *s, struct transaction *tx, const char *value)
-{
-    if (value != NULL && str_ieq(value, "8BITMIME")) {
-        tx->body_8bit = true;
-    } else if (value == NULL || !str_ieq(value, "7BIT")) {
-        session_reply(s, 501, "5.5.4", "BODY is 7BIT or 8BITMIME");
-        return false;
-    }
-    return true;
-}
-
-/* RFC 4954 section 5: who vouches for the sender. It is checked and not believed. */
-static bool param_auth(struct session *s, struct transaction *tx, const char *value)
-{
-    struct buf b = {.max = SMTP_ADDRESS_MAX};
-
-    (void)tx;
-    bool good = value != NULL && smtp_xtext_decode(&b, value, strlen(value)) == 0;
-    buf_free(&b);
-    if (!good)
-        session_reply(s, 501, "5.5.4", "Malformed AUTH parameter");
-    return good;
-}
-
-static const struct {
-    const char *name;
-    bool (*take)(struct session *s, struct transaction *tx, const char *value);
-} params[] = {
-    {"SIZE", param_size},
-    {"BODY", param_body},
-    {"AUTH", param_auth},
-};
-
-static bool take_params(struct session *s, struct transaction *tx,
-                        const struct smtp_path_args *args)
-{
-    for (size_t i = 0; i < args->param_count; i++) {
-        size_t j = 0, n = sizeof(params) / sizeof(params[0]);
-        while (j < n && strcmp(params[j].name, args->params[i].name) != 0)
-            j++;
-        if (j == n) {
-            session_reply(s, 555, "5.5.4", "Unsupported parameter %.40s", args->params[i].name);
-            return false;
-        }
-        if (!params[j].take(s, tx, args->params[i].value))
-            return false;
-    }
-    return true;
 }
 
 static void mail_done(struct session *s, struct restriction_result *r)
@@ -132,7 +61,7 @@ void command_mail(struct session *s, const char *arg, size_t len)
         command_syntax_error(s, syntax, "5.1.7", error);
         goto fail;
     }
-    if (!take_params(s, s->tx, &args))
+    if (!params_mail(s, s->tx, &args))
         goto fail;
     s->tx->sender_given = args.address;
     evaluator_address(&s->d->evaluator, &s->tx->sender_given, s->tx->arena, &s->tx->sender);

@@ -51,7 +51,7 @@ static void accept_recipient(struct session *s)
     }
     if (!keep_data_list(s, address))
         return;
-    if (transaction_add(s, address, res) != 0) {
+    if (transaction_add(s, address, &s->rcpt_options, res) != 0) {
         session_reply(s, 452, "4.5.3", "Too many recipients");
         return;
     }
@@ -84,10 +84,8 @@ void command_rcpt(struct session *s, const char *arg, size_t len)
         command_syntax_error(s, syntax, "5.1.3", error);
         return;
     }
-    if (s->rcpt_args.param_count > 0) {
-        session_reply(s, 555, "5.5.4", "Unsupported parameter %.40s", s->rcpt_args.params[0].name);
+    if (!params_rcpt(s, &s->rcpt_options, &s->rcpt_args))
         return;
-    }
     if (s->tx->recipient_count >= (size_t)s->d->conf->smtpd_recipient_limit) {
         session_reply(s, 452, "4.5.3", "Too many recipients");
         return;

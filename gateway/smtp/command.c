@@ -161,18 +161,7 @@ static void say_hello(struct session *s)
         session_reply(s, 250, NULL, "%s", conf->myhostname);
         return;
     }
-    const char *mechanisms = command_mechanisms(s);
-    session_reply_more(s, 250, "%s", conf->myhostname);
-    session_reply_more(s, 250, "PIPELINING");
-    session_reply_more(s, 250, "SIZE %llu", (unsigned long long)conf->message_size_limit);
-    if (!s->tls)
-        session_reply_more(s, 250, "STARTTLS");
-    if (mechanisms[0] != '\0')
-        session_reply_more(s, 250, "AUTH %s", mechanisms);
-    if (!s->flavour->submission && !s->flavour->lmtp)
-        session_reply_more(s, 250, "ETRN");
-    session_reply_more(s, 250, "ENHANCEDSTATUSCODES");
-    session_reply(s, 250, NULL, "8BITMIME");
+    extensions_say(s);
 }
 
 static void helo_done(struct session *s, struct restriction_result *r)

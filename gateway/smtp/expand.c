@@ -16,6 +16,7 @@ struct list {
     STAILQ_ENTRY(list) link;
     struct resolve_list at;
     const char *original; /* the recipient it was reached by */
+    struct rcpt_options options;
     char *dn;
 };
 
@@ -31,7 +32,8 @@ struct expansion {
     expand_done *done;
 };
 
-int expand_add(struct session *s, const struct delivery *d, const char *original)
+int expand_add(struct session *s, const struct delivery *d, const char *original,
+               const struct rcpt_options *options)
 {
     struct transaction *tx = s->tx;
     struct list *list;
@@ -49,6 +51,7 @@ int expand_add(struct session *s, const struct delivery *d, const char *original
         return -1;
     list->at = *d->list;
     list->original = original;
+    list->options = *options;
     list->dn = arena_strdup(tx->arena, d->dn);
     STAILQ_INSERT_TAIL(&tx->expansion->lists, list, link);
     return 0;
@@ -150,7 +153,8 @@ static void step(void *arg)
     if (snap != NULL)
         more = next_members(x, snap, &res);
     for (size_t i = 0; res.answer == ANSWER_FOUND && room && i < res.count; i++)
-        room = transaction_target(x->session, &res.deliveries[i], x->current->original) == 0;
+        room = transaction_target(x->session, &res.deliveries[i], x->current->original,
+                                  &x->current->options) == 0;
     const char *reason = res.reason != NULL ? arena_strdup(x->arena, res.reason) : NULL;
     snapshot_release(&snap);
     if (res.answer != ANSWER_FOUND)

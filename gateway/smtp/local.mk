@@ -33,8 +33,10 @@ dirigo_smtpd_SOURCES = \
 	%D%/cmd_rcpt.c \
 	%D%/command.c \
 	%D%/expand.c \
+	%D%/extensions.c \
 	%D%/main.c \
 	%D%/message.c \
+	%D%/params.c \
 	%D%/session.c \
 	%D%/session_evaluate.c \
 	%D%/smtpd.h \

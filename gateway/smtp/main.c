@@ -67,6 +67,7 @@ static int smtpd_open(struct service *service)
                            error);
         goto fail;
     }
+    extensions_init(d);
     d->evaluator.directory = directory_open(d->conf, &error);
     if (d->evaluator.directory == NULL) {
         log_error("replica cannot be opened", LOG_STR("error", error));

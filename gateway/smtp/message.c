@@ -277,6 +277,7 @@ static void commit(struct session *s)
         .size = m->written,
         .trace_offset = m->trace_offset,
         .body_8bit = tx->body_8bit || m->data.has_8bit,
+        .options = tx->options,
         .rcpts = rcpts,
         .rcpt_count = n,
     };

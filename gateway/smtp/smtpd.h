@@ -43,6 +43,18 @@ struct flavour {
     bool tls_first;  /* TLS from the first byte */
 };
 
+/* Service extensions (RFC 5321 section 2.2), bits. */
+enum extension {
+    EXT_PIPELINING = 1 << 0,
+    EXT_SIZE = 1 << 1,
+    EXT_STARTTLS = 1 << 2,
+    EXT_AUTH = 1 << 3,
+    EXT_ETRN = 1 << 4,
+    EXT_ENHANCEDSTATUSCODES = 1 << 5,
+    EXT_8BITMIME = 1 << 6,
+    EXT_DSN = 1 << 7
+};
+
 /* The process. */
 struct smtpd {
     struct service *service;
@@ -52,6 +64,7 @@ struct smtpd {
     struct auth_client *auth;
     struct queue_client *queue;
     struct evaluator evaluator;
+    unsigned withheld; /* enum extension, by smtpd_discard_ehlo_keywords */
     TAILQ_HEAD(session_list, session) sessions;
     char *line; /* the command at hand: one at a time in the whole process */
     size_t line_size;
@@ -70,6 +83,12 @@ struct transaction;
 struct expansion;
 struct message;
 struct commit;
+
+/* What RCPT asked for. */
+struct rcpt_options {
+    unsigned notify;   /* QUEUE_NOTIFY_*; 0: nothing */
+    const char *orcpt; /* or NULL */
+};
 
 struct session {
     TAILQ_ENTRY(session) link;
@@ -101,8 +120,9 @@ struct session {
     struct transaction *tx;
     struct evaluation *eval;
     void (*evaluated)(struct session *s, struct restriction_result *r); /* its outcome's */
-    struct smtp_path_args rcpt_args; /* of the RCPT at hand; strings in eval's scratch */
-    struct commit *commit;           /* under way; it outlives the session */
+    struct smtp_path_args rcpt_args;  /* of the RCPT at hand; strings in eval's scratch */
+    struct rcpt_options rcpt_options; /* the same */
+    struct commit *commit;            /* under way; it outlives the session */
     char id[ID_STRLEN];
 };
 
@@ -164,6 +184,18 @@ const char *command_mechanisms(const struct session *s);
 void command_syntax_error(struct session *s, enum smtp_syntax syntax, const char *address_status,
                           const char *error);
 
+/* ---- extensions.c, params.c ---- */
+
+/* Reads smtpd_discard_ehlo_keywords. */
+void extensions_init(struct smtpd *d);
+bool extension_offered(const struct session *s, enum extension e);
+/* The reply to EHLO. */
+void extensions_say(struct session *s);
+/* Take the parameters of MAIL and RCPT; false after a reply. Strings stay where the parser put
+ * them. */
+bool params_mail(struct session *s, struct transaction *tx, const struct smtp_path_args *args);
+bool params_rcpt(struct session *s, struct rcpt_options *o, const struct smtp_path_args *args);
+
 /* ---- session_evaluate.c ---- */
 
 /* The session's evaluation, made ready; whatever the one before left in scratch is gone. */
@@ -205,6 +237,7 @@ struct transaction {
     struct smtp_address sender_given;
     uint64_t declared_size;
     bool body_8bit;
+    struct queue_options options;
     int64_t begun; /* clock_now_ms */
     STAILQ_HEAD(, recipient) recipients;
     size_t recipient_count;
@@ -226,9 +259,11 @@ struct transaction *transaction_new(void);
 /* Ends the transaction, with its message and its evaluation. Nothing where there is none. */
 void transaction_end(struct session *s);
 /* Adds a recipient and what it resolved to; -1 where the transaction would get too large. */
-int transaction_add(struct session *s, const char *address, const struct resolution *res);
+int transaction_add(struct session *s, const char *address, const struct rcpt_options *options,
+                    const struct resolution *res);
 /* Adds one place, or a large group to be expanded (expand.c); -1 where there are too many. */
-int transaction_target(struct session *s, const struct delivery *d, const char *original);
+int transaction_target(struct session *s, const struct delivery *d, const char *original,
+                       const struct rcpt_options *options);
 /* Keeps what restrictions want done with the message. */
 void transaction_take_effects(struct transaction *tx, const struct restriction_run *run);
 /* Replaces the targets by those of tx->redirect; -1 where that leads nowhere now. */
@@ -248,7 +283,8 @@ enum expand_result {
 typedef void expand_done(struct session *s, enum expand_result result);
 
 /* Keeps a DELIVERY_LIST, once, for expand. -1 where memory is full. */
-int expand_add(struct session *s, const struct delivery *d, const char *original);
+int expand_add(struct session *s, const struct delivery *d, const char *original,
+               const struct rcpt_options *options);
 /*
  * Turns what was kept into targets of the transaction; the session waits, and done is called from
  * the loop. False: nothing was kept.

@@ -49,31 +49,35 @@ void transaction_end(struct session *s)
     evaluation_free(&s->eval);
 }
 
-int transaction_target(struct session *s, const struct delivery *d, const char *original)
+/* What both want to hear of: nothing said is the wish to hear of failures. */
+static unsigned merge_notify(unsigned a, unsigned b)
+{
+    if (a == b)
+        return a;
+    unsigned both = (a != 0 ? a : QUEUE_NOTIFY_FAILURE) | (b != 0 ? b : QUEUE_NOTIFY_FAILURE);
+    return both & ~(unsigned)QUEUE_NOTIFY_NEVER;
+}
+
+/* Adds a target, or finds the one that is there; strings are copied. */
+static int put_target(struct session *s, const struct queue_rcpt *rcpt)
 {
     struct transaction *tx = s->tx;
+    struct target key = {.rcpt = *rcpt}, *t = RB_FIND(target_tree, &tx->tree, &key);
 
-    if (d->kind == DELIVERY_LIST)
-        return expand_add(s, d, original);
-    struct target key = {
-        .rcpt = {.kind = d->kind == DELIVERY_MAILBOX ? QUEUE_RCPT_MAILBOX : QUEUE_RCPT_REMOTE,
-                 .owner = d->owner,
-                 .address = d->address,
-                 .original = original,
-                 .host = d->kind == DELIVERY_HOST ? d->host : NULL}};
-
-    if (RB_FIND(target_tree, &tx->tree, &key) != NULL)
+    if (t != NULL) {
+        t->rcpt.notify = merge_notify(t->rcpt.notify, rcpt->notify);
         return 0;
+    }
     if (tx->target_count >= (size_t)s->d->conf->qmgr_message_recipient_limit)
         return -1;
-    struct target *t = arena_alloc(tx->arena, sizeof(*t));
+    t = arena_alloc(tx->arena, sizeof(*t));
     if (t == NULL)
         return -1;
-    t->rcpt = key.rcpt;
-    t->rcpt.address = arena_strdup(tx->arena, d->address);
-    if (key.rcpt.host != NULL)
-        t->rcpt.host = arena_strdup(tx->arena, d->host);
-    if (t->rcpt.address == NULL || (key.rcpt.host != NULL && t->rcpt.host == NULL))
+    t->rcpt = *rcpt;
+    t->rcpt.address = arena_strdup(tx->arena, rcpt->address);
+    if (rcpt->host != NULL)
+        t->rcpt.host = arena_strdup(tx->arena, rcpt->host);
+    if (t->rcpt.address == NULL || (rcpt->host != NULL && t->rcpt.host == NULL))
         return -1;
     RB_INSERT(target_tree, &tx->tree, t);
     STAILQ_INSERT_TAIL(&tx->targets, t, link);
@@ -81,8 +85,47 @@ int transaction_target(struct session *s, const struct delivery *d, const char *
     return 0;
 }
 
-int transaction_add(struct session *s, const char *address, const struct resolution *res)
+int transaction_target(struct session *s, const struct delivery *d, const char *original,
+                       const struct rcpt_options *options)
 {
+    if (d->kind == DELIVERY_LIST)
+        return expand_add(s, d, original, options);
+    struct queue_rcpt rcpt = {.kind = d->kind == DELIVERY_MAILBOX ? QUEUE_RCPT_MAILBOX
+                                                                  : QUEUE_RCPT_REMOTE,
+                              .owner = d->owner,
+                              .address = d->address,
+                              .original = original,
+                              .host = d->kind == DELIVERY_HOST ? d->host : NULL,
+                              .notify = options->notify,
+                              .orcpt = options->orcpt};
+
+    return put_target(s, &rcpt);
+}
+
+/*
+ * An address that stands for several (RFC 3461 section 5.2.7.3): who wanted to hear of its success
+ * hears that it was expanded, once, and not of each delivery.
+ */
+static int add_expansion(struct session *s, const char *address, struct rcpt_options *options)
+{
+    struct queue_rcpt rcpt = {.kind = QUEUE_RCPT_EXPANDED,
+                              .address = address,
+                              .original = address,
+                              .notify = options->notify,
+                              .orcpt = options->orcpt};
+
+    if (!(options->notify & QUEUE_NOTIFY_SUCCESS))
+        return 0;
+    options->notify &= ~(unsigned)QUEUE_NOTIFY_SUCCESS;
+    if (options->notify == 0)
+        options->notify = QUEUE_NOTIFY_NEVER;
+    return s->tx->sender.full[0] == '\0' ? 0 : put_target(s, &rcpt);
+}
+
+int transaction_add(struct session *s, const char *address, const struct rcpt_options *given,
+                    const struct resolution *res)
+{
+    struct rcpt_options options = *given;
     struct transaction *tx = s->tx;
     size_t max = (size_t)s->d->conf->qmgr_message_recipient_limit;
 
@@ -93,8 +136,13 @@ int transaction_add(struct session *s, const char *address, const struct resolut
     if (r == NULL || text == NULL)
         return -1;
     r->address = text;
+    if (options.orcpt != NULL && (options.orcpt = arena_strdup(tx->arena, options.orcpt)) == NULL)
+        return -1;
+    bool several = res->count > 1 || (res->count == 1 && res->deliveries[0].kind == DELIVERY_LIST);
+    if (several && add_expansion(s, r->address, &options) != 0)
+        return -1;
     for (size_t i = 0; i < res->count; i++)
-        if (transaction_target(s, &res->deliveries[i], r->address) != 0)
+        if (transaction_target(s, &res->deliveries[i], r->address, &options) != 0)
             return -1;
     STAILQ_INSERT_TAIL(&tx->recipients, r, link);
     tx->recipient_count++;
@@ -129,6 +177,7 @@ int transaction_redirect(struct session *s)
     struct transaction *tx = s->tx;
     struct snapshot *snap = snapshot_take(s->d->evaluator.directory);
     struct resolution res = {.answer = ANSWER_UNKNOWN};
+    static const struct rcpt_options none;
     int rc = -1;
 
     if (snap != NULL)
@@ -140,7 +189,7 @@ int transaction_redirect(struct session *s)
         expand_free(&tx->expansion);
         rc = 0;
         for (size_t i = 0; i < res.count && rc == 0; i++)
-            rc = transaction_target(s, &res.deliveries[i], tx->redirect);
+            rc = transaction_target(s, &res.deliveries[i], tx->redirect, &none);
     } else {
         log_error("REDIRECT leads nowhere", LOG_STR("id", s->id), LOG_STR("to", tx->redirect),
                   LOG_STR("reason", res.reason));

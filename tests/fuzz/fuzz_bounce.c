@@ -44,12 +44,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     envelope_set(&r->original, text);
     envelope_set(&r->remote, text);
     envelope_set(&r->status, text);
+    envelope_set(&r->orcpt, text);
+    r->state = (enum envelope_state)(size % (ENVELOPE_WARNED + 1));
+    struct queue_options options = {.envelope = text};
+    envelope_set_options(e, &options);
     struct bounce_params p = {.envelope = e,
                               .id = "fedcba9876543210",
                               .hostname = "mx.example.org",
                               .now = (int64_t)size << 40,
                               .original = (const char *)data,
-                              .original_len = size};
+                              .original_len = size,
+                              .full = size % 2 == 0};
     if (bounce_write(&p, &out, &trace, &body_8bit) < 0)
         abort();
     check_lines(&out);

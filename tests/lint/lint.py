@@ -26,7 +26,7 @@ FOREIGN = {
 # Headers that one part offers to others; everything else in a folder is its own.
 PUBLIC = {
     "gateway/resolver": {"client.h", "protocol.h"},
-    "gateway/queue": {"client.h", "protocol.h"},
+    "gateway/queue": {"client.h", "options.h", "protocol.h"},
     "gateway/session": {"front_tls.h", "handoff.h", "login.h"},
     "gateway/store": {"names.h", "session.h", "mailbox.h", "owner.h", "view.h", "message.h"},
     "gateway/master": {"protocol.h"},

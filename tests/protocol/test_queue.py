@@ -40,6 +40,10 @@ def remote(address, host=None):
     return (REMOTE, uuid.UUID(int=0), address, address, host)
 
 
+def options(body, flags=0, ret=0, priority=0, hold=0, by=0, envid=None):
+    return body.u8(flags).u8(ret).u8(priority).u64(hold).u64(by).str(envid)
+
+
 class Directory:
     """Answers RESOLVE with the mailbox SENDER, or as told; None: it is away."""
 
@@ -141,13 +145,13 @@ class QueueTest(unittest.TestCase):
         return f"{self.number:016d}"
 
     def post(self, *rcpts, text=TEXT, sender="s@example.org", ident=None, size=None, split=0, trace=TRACE,
-             hold=None):
+             hold=None, **asked):
         ident = ident or self.new_id()
         fd = self.file(text)
         if split:
             self.c.send(RCPTS, self.rcpts(Body().str(ident), rcpts[:split]))
         body = Body().str(ident).str(sender).str("test [192.0.2.1]").str(None).str(hold).u64(len(text) if size is None else size)
-        body.u32(trace).u8(1).u32(len(rcpts))
+        options(body.u32(trace).u8(1), **asked).u32(len(rcpts))
         self.c.send(COMMIT, self.rcpts(body, rcpts[split:]), 9, [fd])
         os.close(fd)
         m = self.c.read()
@@ -157,10 +161,12 @@ class QueueTest(unittest.TestCase):
     @staticmethod
     def rcpts(body, rcpts):
         body.u32(len(rcpts))
-        for kind, owner, address, original, host in rcpts:
+        for kind, owner, address, original, host, *dsn in rcpts:
             body.u8(kind)
             body.data += owner.bytes
             body.str(address).str(original).str(host)
+            notify, orcpt = dsn or (0, None)
+            body.u8(notify).str(orcpt)
         return body
 
     def files(self, owner=OWNER):
@@ -196,8 +202,11 @@ class QueueTest(unittest.TestCase):
         m = c.read()
         self.assertEqual(m.kind, JOB)
         job = {"name": m.str(), "id": m.str(), "sender": m.str(), "size": m.data and self.u64(m), "trace": m.u32(),
-               "8bit": m.u8(), "hop": m.str()}
-        job["to"] = [m.str() for _ in range(m.u32())]
+               "8bit": m.u8(), "flags": m.u8(), "ret": m.u8(), "priority": m.u8(), "hold": self.u64(m),
+               "by": self.u64(m), "envid": m.str(), "hop": m.str()}
+        rcpts = [(m.str(), m.u8(), m.str()) for _ in range(m.u32())]
+        job["to"] = [r[0] for r in rcpts]
+        job["dsn"] = [r[1:] for r in rcpts]
         m.end()
         with os.fdopen(m.fds[0], "rb") as f:
             job["text"] = f.read()
@@ -209,8 +218,8 @@ class QueueTest(unittest.TestCase):
 
     def done(self, c, job, *outcomes):
         body = Body().str(job["name"]).u32(len(outcomes))
-        for status, host, text in outcomes:
-            body.u8(status).str(host).str(text)
+        for status, host, text, *told in outcomes:
+            body.u8(status).str(host).str(text).u8(told[0] if told else 0)
         c.send(DONE, body)
 
     def dsn(self):

@@ -203,13 +203,15 @@ mx4 A 127.0.0.4
         context.load_cert_chain(self.cert, self.key)
         return context
 
-    def post(self, hop, *rcpts, text=TEXT, job="j1"):
+    def post(self, hop, *rcpts, text=TEXT, job="j1", eightbit=0, flags=0, ret=0, priority=0, by=0, envid=None):
         fd = os.memfd_create("message")
         os.write(fd, TRACE + text)
-        body = alone.Body().str(job).str("id1").str("s@example.net").u64(len(TRACE + text)).u32(len(TRACE)).u8(0)
+        body = alone.Body().str(job).str("id1").str("s@example.net").u64(len(TRACE + text)).u32(len(TRACE)).u8(eightbit)
+        body.u8(flags).u8(ret).u8(priority).u64(0).u64(by).str(envid)
         body.str(hop).u32(len(rcpts))
         for r in rcpts:
-            body.str(r)
+            address, notify, orcpt = r if isinstance(r, tuple) else (r, 0, None)
+            body.str(address).u8(notify).str(orcpt)
         self.queue.send(JOB, body, fds=[fd])
         os.close(fd)
 
@@ -217,12 +219,12 @@ mx4 A 127.0.0.4
         m = self.queue.read()
         self.assertEqual(m.kind, DONE)
         job = m.str()
-        outcomes = [(m.u8(), m.str(), m.str()) for _ in range(m.u32())]
+        outcomes = [(m.u8(), m.str(), m.str(), m.u8()) for _ in range(m.u32())]
         m.end()
         return job, outcomes
 
-    def send(self, hop, *rcpts, text=TEXT):
-        self.post(hop, *rcpts, text=text)
+    def send(self, hop, *rcpts, **asked):
+        self.post(hop, *rcpts, **asked)
         return self.result()[1]
 
     def expect(self, outcome, status, host, text):

@@ -147,7 +147,7 @@ class SmtpTest(StackTest):
         t.say("MAIL FROM:<>", "503")
         t.say("DATA", "554 5.5.1")
         t.say("RCPT TO:<>", "501 5.1.3")
-        t.say("RCPT TO:<alice@example.org> NOTIFY=NEVER", "555")
+        t.say("RCPT TO:<alice@example.org> HOWEVER=NEVER", "555")
         t.say("RSET", "250")
         t.say("RCPT TO:<alice@example.org>", "503")
         t.say("NOOP", "250")

@@ -53,6 +53,12 @@ static void test_bounce_text(void **state)
     struct envelope_rcpt *r = envelope_add(e);
     envelope_set(&r->address, "r@example.net");
     envelope_set(&r->status, "550 no\r\n.\r\nEHLO");
+    r->state = ENVELOPE_BOUNCED;
+    envelope_set(&r->orcpt, "rfc822;r+40\xffx");
+    r = envelope_add(e);
+    r->state = ENVELOPE_DELIVERED;
+    envelope_set(&r->address, "d@example.net");
+    envelope_set(&r->orcpt, "rfc822;d+2B+41");
     struct bounce_params p = {.envelope = e,
                               .id = "fedcba9876543210",
                               .hostname = "mx.example.org",
@@ -66,6 +72,10 @@ static void test_bounce_text(void **state)
     assert_non_null(strstr(text, "\r\nDiagnostic-Code: x-dirigo; 550 no??.??EHLO\r\n"));
     assert_non_null(strstr(text, "\r\nSubject: x\r\ny: \xff\r\n"));
     assert_null(strstr(text, "body\r\n"));
+    assert_non_null(strstr(text, "\r\nAction: failed\r\nStatus: 5.0.0\r\n"));
+    assert_non_null(strstr(text, "\r\nOriginal-Recipient: rfc822; r+40?x\r\n"));
+    assert_non_null(strstr(text, "\r\nOriginal-Recipient: rfc822; d+A\r\n"));
+    assert_non_null(strstr(text, "\r\nAction: delivered\r\nStatus: 2.1.5\r\n"));
     for (const char *nl = text; (nl = strchr(nl, '\n')) != NULL; nl++)
         assert_int_equal(nl[-1], '\r');
     envelope_free(&e);

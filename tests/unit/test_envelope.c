@@ -100,6 +100,78 @@ static void test_cut(void **state)
     buf_free(&a);
 }
 
+/* What an older version wrote is read; it is not given what it cannot say. */
+static void test_versions(void **state)
+{
+    static const char old[] =
+        "dirigo-envelope 1\nid 0123456789abcdef\narrived 1700000000\nnext 0\n"
+        "tries 2\nbounce -\nsender a@example.org\nclient c\nlogin -\nsize 900\n"
+        "trace 17\n8bit 1\nrcpt remote pending 0 "
+        "00000000-0000-0000-0000-000000000000 b@example.org - - - -\nend 1\n";
+    (void)state;
+    struct envelope *e = envelope_read(old, sizeof(old) - 1);
+    assert_non_null(e);
+    assert_int_equal(e->tries, 2);
+    assert_string_equal(e->rcpts[0].address, "b@example.org");
+    e->options = (struct queue_options){.flags = QUEUE_UTF8, .ret = QUEUE_RET_FULL};
+    e->options.hold_until = 1800000000;
+    e->options.priority = QUEUE_PRIORITY(-9);
+    e->options.envelope = mem_strdup("a+2Bb");
+    e->rcpts[0].notify = QUEUE_NOTIFY_SUCCESS;
+    envelope_set(&e->rcpts[0].orcpt, "rfc822;b");
+    e->rcpts[0].state = ENVELOPE_WARNED;
+    struct buf b = {.max = 10000};
+    assert_int_equal(envelope_write(e, &b), 0);
+    struct envelope *f = envelope_read(b.data, b.len);
+    assert_non_null(f);
+    assert_int_equal(f->options.flags, QUEUE_UTF8);
+    assert_int_equal(f->options.ret, QUEUE_RET_FULL);
+    assert_int_equal(f->options.hold_until, 1800000000);
+    assert_int_equal(f->options.priority, QUEUE_PRIORITY(-9));
+    assert_string_equal(f->options.envelope, "a+2Bb");
+    assert_int_equal(f->rcpts[0].notify, QUEUE_NOTIFY_SUCCESS);
+    assert_string_equal(f->rcpts[0].orcpt, "rfc822;b");
+    assert_true(envelope_rcpt_pending(&f->rcpts[0]));
+    assert_false(envelope_owed(f));
+    char *text = mem_strndup(b.data, b.len);
+    text[strlen("dirigo-envelope ")] = '1';
+    assert_null(envelope_read(text, b.len));
+    free(text);
+    envelope_free(&e);
+    envelope_free(&f);
+    buf_free(&b);
+}
+
+/* Who hears of what (RFC 3461 section 4.1). */
+static void test_ends(void **state)
+{
+    static const struct {
+        unsigned notify;
+        enum envelope_state end;
+        bool owed;
+    } cases[] = {
+        {0, ENVELOPE_BOUNCED, true},
+        {0, ENVELOPE_DELIVERED, false},
+        {QUEUE_NOTIFY_NEVER, ENVELOPE_BOUNCED, false},
+        {QUEUE_NOTIFY_SUCCESS, ENVELOPE_BOUNCED, false},
+        {QUEUE_NOTIFY_SUCCESS, ENVELOPE_RELAYED, true},
+        {QUEUE_NOTIFY_FAILURE | QUEUE_NOTIFY_DELAY, ENVELOPE_BOUNCED, true},
+        {QUEUE_NOTIFY_FAILURE, ENVELOPE_DELIVERED, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct envelope e = {.sender = (char *)"s@example.org"};
+        struct envelope_rcpt r = {.notify = cases[i].notify};
+        envelope_rcpt_end(&e, &r, cases[i].end);
+        assert_int_equal(envelope_rcpt_owed(&r), cases[i].owed);
+        assert_int_equal(r.done, !cases[i].owed);
+        e.sender = (char *)"";
+        r = (struct envelope_rcpt){.notify = cases[i].notify};
+        envelope_rcpt_end(&e, &r, cases[i].end);
+        assert_true(r.done);
+    }
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -139,7 +211,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_optional),
-        cmocka_unit_test(test_cut),        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_cut),        cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_ends),       cmocka_unit_test(test_refused),
         cmocka_unit_test(test_many_rcpts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,94 @@
+/* The service extensions that EHLO offers, and which of them the configuration withholds. */
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway/base/str.h"
+#include "gateway/smtp/smtpd.h"
+
+static const struct {
+    const char *keyword;
+    enum extension extension;
+} extensions[] = {
+    {"PIPELINING", EXT_PIPELINING},
+    {"SIZE", EXT_SIZE},
+    {"STARTTLS", EXT_STARTTLS},
+    {"AUTH", EXT_AUTH},
+    {"ETRN", EXT_ETRN},
+    {"ENHANCEDSTATUSCODES", EXT_ENHANCEDSTATUSCODES},
+    {"8BITMIME", EXT_8BITMIME},
+    {"DSN", EXT_DSN},
+};
+
+#define EXTENSIONS (sizeof(extensions) / sizeof(extensions[0]))
+
+void extensions_init(struct smtpd *d)
+{
+    const struct conf_list *words = &d->conf->smtpd_discard_ehlo_keywords;
+
+    for (size_t w = 0; w < words->n; w++) {
+        const char *word = words->v[w];
+        size_t i = 0;
+        while (i < EXTENSIONS && !str_ieq(word, extensions[i].keyword))
+            i++;
+        if (i < EXTENSIONS)
+            d->withheld |= extensions[i].extension;
+        else
+            log_warning("smtpd_discard_ehlo_keywords names an extension that is not offered",
+                        LOG_STR("keyword", word));
+    }
+}
+
+/* Whether this session has a use for it, and it is not withheld. */
+bool extension_offered(const struct session *s, enum extension e)
+{
+    const struct flavour *f = s->flavour;
+
+    if (s->d->withheld & e)
+        return false;
+    switch (e) {
+    case EXT_STARTTLS:
+        return !s->tls;
+    case EXT_AUTH:
+        return command_mechanisms(s)[0] != '\0';
+    case EXT_ETRN:
+        return !f->submission && !f->lmtp;
+    default:
+        return true;
+    }
+}
+
+/* What follows the keyword. */
+static void put_values(struct session *s, enum extension e, char *dst, size_t size)
+{
+    const struct conf *conf = s->d->conf;
+
+    dst[0] = '\0';
+    if (e == EXT_SIZE)
+        snprintf(dst, size, " %llu", (unsigned long long)conf->message_size_limit);
+    else if (e == EXT_AUTH)
+        snprintf(dst, size, " %s", command_mechanisms(s));
+}
+
+void extensions_say(struct session *s)
+{
+    char values[256];
+    size_t last = EXTENSIONS;
+
+    for (size_t i = 0; i < EXTENSIONS; i++)
+        if (extension_offered(s, extensions[i].extension))
+            last = i;
+    if (last == EXTENSIONS) {
+        session_reply(s, 250, NULL, "%s", s->d->conf->myhostname);
+        return;
+    }
+    session_reply_more(s, 250, "%s", s->d->conf->myhostname);
+    for (size_t i = 0; i <= last; i++) {
+        if (!extension_offered(s, extensions[i].extension))
+            continue;
+        put_values(s, extensions[i].extension, values, sizeof(values));
+        if (i < last)
+            session_reply_more(s, 250, "%s%s", extensions[i].keyword, values);
+        else
+            session_reply(s, 250, NULL, "%s%s", extensions[i].keyword, values);
+    }
+}

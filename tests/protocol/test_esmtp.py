@@ -1,0 +1,198 @@
+#!/usr/bin/python3
+"""The service extensions of SMTP, from the client through queue and relay to mail servers written here."""
+import base64
+import email
+import email.policy
+import shutil
+import tempfile
+import unittest
+
+import harness
+from harness import wait_for
+from test_relay import Server
+from test_smtp import Talk
+
+MESSAGE = "From: alice@example.org\r\nTo: x@far.example\r\nSubject: {0}\r\n\r\nfrom {0}\r\n"
+
+
+class EsmtpTest(unittest.TestCase):
+    CONF = {}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix="dirigo-esmtp-")
+        cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
+        cls.port = harness.free_ports(1)[0]
+        dns = harness.Dns(f"{cls.folder}/dns", "far.example", """@ MX 10 mx2
+late MX 10 mx4
+mx2 A 127.0.0.2
+mx4 A 127.0.0.4
+""")
+        conf = {"smtp_tcp_port": str(cls.port), "inet_protocols": "ipv4", "resolver_timeout": "2s",
+                "minimal_backoff_time": "1s", "maximal_backoff_time": "2s", "smtp_connect_timeout": "2s",
+                "smtp_command_timeout": "5s"}
+        cls.stack = harness.Stack({**conf, **cls.CONF}, dns=dns)
+        try:
+            cls.stack.start()
+        except BaseException:
+            if cls.stack.dirigod:
+                print(cls.stack.dirigod.log()[-6000:])
+            cls.stack.stop()
+            raise
+
+    @classmethod
+    def tearDownClass(cls):
+        problems = cls.stack.stop()
+        if problems:
+            raise AssertionError("\n".join(problems))
+
+    def server(self, last, **kwargs):
+        s = Server(f"127.0.0.{last}", self.port, **kwargs)
+        self.addCleanup(s.close)
+        return s
+
+    def talk(self, protocol="smtp", login=None):
+        t = Talk(self.stack, protocol)
+        t.hello("LHLO" if protocol == "lmtp" else "EHLO")
+        self.addCleanup(t.__exit__)
+        if login:
+            t.starttls()
+            t.hello()
+            t.say(f"AUTH PLAIN {harness_plain(login)}", "235")
+        return t
+
+    def send(self, marker, rcpts, mail=(), sender="alice@example.org", user="alice", text=None):
+        """Over submission; rcpts: addresses or (address, parameters)."""
+        with self.stack.smtp("submission") as s:
+            s.starttls(context=self.stack.tls())
+            s.login(user, harness.PASSWORDS[user])
+            s.ehlo()
+            code, reply = s.mail(sender, mail)
+            self.assertEqual(code, 250, reply)
+            for r in rcpts:
+                address, options = r if isinstance(r, tuple) else (r, [])
+                code, reply = s.rcpt(address, options)
+                self.assertEqual(code, 250, (address, reply))
+            code, reply = s.data(text or MESSAGE.format(marker))
+            self.assertEqual(code, 250, reply)
+
+    def report(self, marker, user="alice"):
+        """The report that contains marker: its parts, and the fields of the status by recipient."""
+        raw = wait_for(f"a report on {marker}",
+                       lambda: next((m for m in self.stack.mailbox(user)
+                                     if b"report-type=delivery-status" in m and marker.encode() in m), None), 20)
+        message = email.message_from_bytes(raw, policy=email.policy.default)
+        self.assertEqual(message.get_content_type(), "multipart/report")
+        text, status, original = message.iter_parts()
+        blocks = status.get_payload()
+        return message, text.get_content(), blocks[0], {b["Final-Recipient"].split("; ")[1]: b for b in blocks[1:]}, original
+
+
+def harness_plain(user):
+    return base64.b64encode(f"\0{user}\0{harness.PASSWORDS[user]}".encode()).decode()
+
+
+class Dsn(EsmtpTest):
+    CONF = {"delay_notify_time": "1s", "smtpd_hard_error_limit": "100"}
+
+    def test_parameters(self):
+        t = self.talk()
+        self.assertIn("DSN", t.hello())
+        for bad in ("RET=ALL", "RET", "RET=FULL RET=HDRS", "ENVID=a=b", "ENVID=+1", "ENVID=", "ENVID=" + "x" * 101,
+                    "ENVID=a ENVID=b", "ENVID=+0D+0A", "ENVID=+00"):
+            t.say(f"MAIL FROM:<a@example.net> {bad}", "501")
+        t.say("MAIL FROM:<a@example.net> RET=hdrs ENVID=QQ+2B3", "250")
+        for bad in ("NOTIFY", "NOTIFY=", "NOTIFY=NEVER,SUCCESS", "NOTIFY=SUCCESS,SUCCESS", "NOTIFY=SUCCESS,",
+                    "NOTIFY=SOMETIMES", "NOTIFY=DELAY NOTIFY=DELAY", "ORCPT=alice", "ORCPT=;a", "ORCPT=rfc822;",
+                    "ORCPT=rfc822;a=b", "ORCPT=rfc822;+0A", "ORCPT=rfc822;a ORCPT=rfc822;a"):
+            t.say(f"RCPT TO:<alice@example.org> {bad}", "501")
+        t.say("RCPT TO:<alice@example.org> NOTIFY=success,DELAY ORCPT=rfc822;al+2Bice", "250")
+        t.say("RCPT TO:<bob@example.org> HOWEVER=x", "555")
+
+    def test_success(self):
+        self.send("dsn-success", [("bob@example.org", ["NOTIFY=SUCCESS", "ORCPT=rfc822;b+2Bob@example.org"])],
+                  ["RET=FULL", "ENVID=My+20id"])
+        message, text, head, rcpts, original = self.report("dsn-success")
+        self.assertEqual(head["Original-Envelope-Id"], "My id")
+        self.assertEqual(rcpts["bob@example.org"]["Action"], "delivered")
+        self.assertEqual(rcpts["bob@example.org"]["Original-Recipient"], "rfc822; b+ob@example.org")
+        self.assertRegex(rcpts["bob@example.org"]["Status"], r"^2\.")
+        self.assertEqual(original.get_content_type(), "text/rfc822-headers")
+        self.assertIn("delivered", text)
+        self.assertEqual(message["Auto-Submitted"], "auto-replied")
+        self.stack.wait_mail("bob", "from dsn-success")
+
+    def test_told_to_the_next_host(self):
+        mx = self.server(2, keywords=("PIPELINING", "DSN"))
+        self.send("dsn-told", [("x@far.example", ["NOTIFY=SUCCESS,DELAY", "ORCPT=rfc822;X@far.example"]),
+                               ("y@far.example", ["NOTIFY=NEVER"]), "z@far.example"], ["RET=HDRS", "ENVID=a+2Bb"])
+        wait_for("the message", lambda: mx.messages)
+        self.assertEqual([x for x in mx.lines if x.startswith(("MAIL", "RCPT"))],
+                         ["MAIL FROM:<alice@example.org> RET=HDRS ENVID=a+2Bb",
+                          "RCPT TO:<x@far.example> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;X@far.example",
+                          "RCPT TO:<y@far.example> NOTIFY=NEVER", "RCPT TO:<z@far.example>"])
+        wait_for("an empty queue", lambda: self.stack.tool_json("queue") == [])
+        self.assertFalse([m for m in self.stack.mailbox("alice") if b"dsn-told" in m])
+
+    def test_relayed(self):
+        mx = self.server(2, keywords=("PIPELINING",))
+        self.send("dsn-relayed", [("x@far.example", ["NOTIFY=SUCCESS"]), ("y@far.example", ["NOTIFY=FAILURE"])])
+        _, _, _, rcpts, _ = self.report("dsn-relayed")
+        self.assertEqual(list(rcpts), ["x@far.example"])
+        self.assertEqual(rcpts["x@far.example"]["Action"], "relayed")
+        self.assertIn("mx2.far.example", rcpts["x@far.example"]["Remote-MTA"])
+        self.assertEqual([x for x in mx.lines if "NOTIFY" in x], [])
+
+    def test_failure_and_never(self):
+        self.server(2, replies={"RCPT": "550 5.1.1 nobody"}, keywords=("DSN",))
+        self.send("dsn-failure", [("gone@far.example", ["NOTIFY=FAILURE"]), ("never@far.example", ["NOTIFY=NEVER"]),
+                                  ("success@far.example", ["NOTIFY=SUCCESS"])], ["RET=FULL"])
+        _, _, _, rcpts, original = self.report("dsn-failure")
+        self.assertEqual(list(rcpts), ["gone@far.example"])
+        self.assertEqual(rcpts["gone@far.example"]["Action"], "failed")
+        self.assertEqual(rcpts["gone@far.example"]["Status"], "5.1.1")
+        self.assertEqual(original.get_content_type(), "message/rfc822")
+        self.assertIn("from dsn-failure", original.get_payload(0).get_content())
+        wait_for("an empty queue", lambda: self.stack.tool_json("queue") == [])
+        self.assertEqual(len([m for m in self.stack.mailbox("alice") if b"Subject: dsn-failure" in m]), 1)
+
+    def test_delay_then_success(self):
+        self.send("dsn-delay", [("x@late.far.example", ["NOTIFY=DELAY,SUCCESS"]), "y@late.far.example"])
+        _, _, _, rcpts, _ = self.report("Action: delayed")
+        self.assertEqual(list(rcpts), ["x@late.far.example"])
+        self.assertIn("Will-Retry-Until", rcpts["x@late.far.example"])
+        self.assertRegex(rcpts["x@late.far.example"]["Status"], r"^4\.")
+        mx = self.server(4)
+        wait_for("the message", lambda: mx.messages)
+        self.report("Action: relayed")
+        wait_for("an empty queue", lambda: self.stack.tool_json("queue") == [])
+        self.assertEqual(len([m for m in self.stack.mailbox("alice") if b"Action: delayed" in m]), 1)
+
+    def test_expanded(self):
+        self.send("dsn-expanded", [("info@example.org", ["NOTIFY=SUCCESS", "ORCPT=rfc822;info@example.org"])])
+        _, _, _, rcpts, _ = self.report("dsn-expanded")
+        self.assertEqual(list(rcpts), ["info@example.org"])
+        self.assertEqual(rcpts["info@example.org"]["Action"], "expanded")
+        self.assertEqual(len([m for m in self.stack.mailbox("alice") if b"report-type" in m and b"dsn-expanded" in m]), 1)
+
+    def test_swaks(self):
+        done = harness.run("swaks", "--server", f"127.0.0.1:{self.stack.ports['smtp']}", "--from", "a@example.net", "--to",
+                           "alice@example.org", "--body", "swaks-plain", "--helo", "c.example.net")
+        self.assertIn("DSN", done.stdout)
+
+
+class Withheld(EsmtpTest):
+    CONF = {"smtpd_discard_ehlo_keywords": "dsn, etrn, nonsense"}
+
+    def test_withheld(self):
+        t = self.talk()
+        words = t.hello()
+        self.assertNotIn("DSN", words)
+        self.assertNotIn("ETRN", words)
+        self.assertIn("8BITMIME", words)
+        t.say("MAIL FROM:<a@example.net> RET=FULL", "555")
+        self.assertIn("nonsense", self.stack.dirigod.log())
+
+
+if __name__ == "__main__":
+    harness.main()
