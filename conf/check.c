@@ -93,6 +93,24 @@ static void check_directory(struct check *c)
                        "give the CA's PEM file, or leave it empty for the system's");
 }
 
+/* Whether the files are there; what is in them is for those to check that read them. */
+static void check_profiles(struct check *c)
+{
+    const struct conf_list *list = &c->conf->directory_profiles;
+    for (size_t i = 0; i < list->n; i++) {
+        const char *word = list->v[i];
+        char *path = word[0] == '/'
+                         ? mem_strdup(word)
+                         : mem_printf("%s/profiles/%s.profile", c->conf->schema_directory, word);
+        if (!str_ieq(word, "auto") && access(path, R_OK) < 0)
+            check_fault(c, "directory_profiles",
+                        "there is no profile \"%s\"; write auto, the name of a file in "
+                        "schema_directory/profiles, or the path of one",
+                        word);
+        free(path);
+    }
+}
+
 static void check_tls(struct check *c)
 {
     const struct conf *conf = c->conf;
@@ -326,6 +344,7 @@ int conf_check(const struct conf *conf, struct buf *errors)
 {
     struct check c = {.conf = conf, .errors = errors};
     check_directory(&c);
+    check_profiles(&c);
     check_network(&c);
     check_tls(&c);
     check_rest(&c);

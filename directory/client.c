@@ -200,6 +200,7 @@ void directory_state(struct directory *d, struct directory_state *out)
     out->generation = s->state.generation;
     strlcpy(out->server, s->state.server, sizeof out->server);
     strlcpy(out->source, s->state.source, sizeof out->source);
+    strlcpy(out->profiles, s->state.profiles, sizeof out->profiles);
     if (mine)
         snapshot_release(&s);
 }

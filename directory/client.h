@@ -66,6 +66,7 @@ struct directory_state {
     uint64_t generation; /* grows with every applied change */
     char server[256];    /* the URI in use, or the last one */
     char source[16];     /* "sync" */
+    char profiles[256];  /* that entries are read by: names, and a sum of what they say */
 };
 void directory_state(struct directory *d, struct directory_state *out);
 
@@ -144,6 +145,7 @@ enum entry_attr {
     ATTR_CERTIFICATE,     /* of each of a user's certificates the SHA-256 hash, in lower-case hex */
     ATTR_PRINCIPAL,       /* Kerberos principals of a user */
     ATTR_DELEGATE,        /* DNs of users and groups who may act for this user */
+    ATTR_MEMBER_OF,       /* addresses of the lists that the entry is on */
     ATTR_COUNT
 };
 

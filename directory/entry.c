@@ -119,10 +119,17 @@ const char *entry_attr_name(enum entry_attr attr)
         [ATTR_LANGUAGE] = "preferredLanguage",
         [ATTR_MEMBER_URL] = "memberURL",
         [ATTR_SEND_AS] = "sendAs",
-        [ATTR_SEND_AS_ADDRESS] = "delegate",
+        [ATTR_SEND_AS_ADDRESS] = "sendAsAddress",
         [ATTR_CERTIFICATE] = "certificate",
         [ATTR_PRINCIPAL] = "principal",
         [ATTR_DELEGATE] = "delegate",
+        [ATTR_END_OF_DATA_RESTRICTIONS] = "smtpdEndOfDataRestrictions",
+        [ATTR_ETRN_RESTRICTIONS] = "smtpdEtrnRestrictions",
+        [ATTR_ACCESS_TABLE] = "accessTable",
+        [ATTR_ACCESS_KEY] = "accessKey",
+        [ATTR_ACCESS_ACTION] = "accessAction",
+        [ATTR_RESTRICTIONS] = "restrictions",
+        [ATTR_MEMBER_OF] = "memberOfGroup",
     };
     return names[attr] != NULL ? names[attr] : "attribute";
 }
@@ -433,6 +440,7 @@ void entry_index_keys(const struct entry *e, void (*fn)(const struct index_key *
     if ((kinds & (ENTRY_USER | ENTRY_ALIAS | ENTRY_GROUP)) != 0) {
         emit_addresses(e, INDEX_ADDRESS, ATTR_MAIL, &sink);
         emit_addresses(e, INDEX_ADDRESS, ATTR_MAIL_ALTERNATE, &sink);
+        emit_addresses(e, INDEX_LISTED, ATTR_MEMBER_OF, &sink);
         emit_names(e, &sink);
     }
     if ((kinds & ENTRY_USER) != 0)

@@ -30,6 +30,7 @@ struct ldap_env {
     struct target *targets;
     size_t target_count;
     size_t target_in_use; /* where the sync goes, and logins with it */
+    struct profile_set *profiles;
 };
 
 enum ldapconn_identity {

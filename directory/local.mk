@@ -31,7 +31,9 @@ directory_libdirectory_write_a_SOURCES = \
 	%D%/lint.c %D%/lint.h \
 	%D%/pollclock.c %D%/pollclock.h \
 	%D%/memberurl.c %D%/memberurl.h \
-	%D%/profile.c %D%/profile.h \
+	%D%/profile.c %D%/profile.h %D%/profile_private.h \
+	%D%/profile_file.c %D%/profile_file.h %D%/profile_rules.c %D%/profile_set.c \
+	%D%/profile_table.c \
 	%D%/rdn.c %D%/rdn.h \
 	%D%/replica.c \
 	%D%/rootdse.c %D%/rootdse.h \
@@ -49,7 +51,7 @@ directory_libdirectory_write_a_CFLAGS = $(AM_CFLAGS) $(LDAP_CFLAGS)
 pkglibexec_PROGRAMS += dirigo-directory
 dirigo_directory_SOURCES = \
 	%D%/bindpool.c %D%/bindpool.h \
-	%D%/check.c %D%/dynamic.c %D%/dynamic.h %D%/failback.c \
+	%D%/check.c %D%/detect.c %D%/detect.h %D%/dynamic.c %D%/dynamic.h %D%/failback.c \
 	%D%/ldapconn.c %D%/ldapconn.h \
 	%D%/main.c \
 	%D%/pump.c %D%/pump.h \
@@ -116,6 +118,12 @@ tests_unit_test_rootdse_SOURCES = tests/unit/test_rootdse.c
 tests_unit_test_rootdse_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_rootdse_LDADD = directory/libdirectory_write.a $(DIRECTORY_CLIENT_LIBS) \
 	$(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_profiles
+tests_unit_test_profiles_SOURCES = tests/unit/test_profiles.c
+tests_unit_test_profiles_CFLAGS = $(UNIT_CFLAGS) -DSCHEMA_DIR='"$(abs_top_srcdir)/schema"'
+tests_unit_test_profiles_LDADD = directory/libdirectory_write.a $(DIRECTORY_CLIENT_LIBS) \
+	$(CONF_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_secrets
 tests_unit_test_secrets_SOURCES = tests/unit/test_secrets.c

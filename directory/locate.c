@@ -73,7 +73,11 @@ static enum answer rewrite_domain(struct address *a, struct located *out)
 {
     const char *target =
         out->domain == NULL ? NULL : entry_value(out->domain, ATTR_DOMAIN_TARGET, 0);
+    char domain[ADDRESS_DOMAIN_MAX + 1];
     if (target == NULL)
+        return ANSWER_ABSENT;
+    /* An entry may name the domain itself beside those that stand for it. */
+    if (address_domain(domain, target) == 0 && strcmp(domain, a->domain) == 0)
         return ANSWER_ABSENT;
     out->rewrite = out->domain;
     out->dn = entry_dn(out->domain);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "directory/bindpool.h"
+#include "directory/profile.h"
 #include "directory/serve.h"
 #include "directory/source.h"
 #include "gateway/base/log.h"
@@ -87,6 +88,16 @@ static int make_tls(struct process *p, const struct conf *conf)
     return -1;
 }
 
+static int load_profiles(struct process *p, const struct conf *conf)
+{
+    struct buf errors = {0};
+    p->env.profiles = profile_set_load(conf, &errors);
+    if (p->env.profiles == NULL)
+        log_error("the profiles cannot be used", LOG_STR("error", buf_str(&errors)));
+    buf_free(&errors);
+    return p->env.profiles == NULL ? -1 : 0;
+}
+
 static int process_open(struct service *s)
 {
     struct process *p = mem_zalloc(sizeof *p);
@@ -94,8 +105,10 @@ static int process_open(struct service *s)
     service_set_data(s, p);
     /* libldap takes nothing from ldap.conf, ~/.ldaprc or the environment. */
     setenv("LDAPNOINIT", "1", 1);
-    return read_password(p, conf) == 0 && read_targets(p, conf) == 0 && make_tls(p, conf) == 0 ? 0
-                                                                                               : -1;
+    return read_password(p, conf) == 0 && read_targets(p, conf) == 0 && make_tls(p, conf) == 0 &&
+                   load_profiles(p, conf) == 0
+               ? 0
+               : -1;
 }
 
 static void on_source_changed(bool in_sync, void *arg)
@@ -192,6 +205,7 @@ static void process_stop(struct service *s)
     replica_close(&p->replica);
     secrets_store_close(&p->secrets);
     tls_context_free(&p->env.tls);
+    profile_set_free(&p->env.profiles);
     for (size_t i = 0; i < p->env.target_count; i++)
         target_free(&p->env.targets[i]);
     free(p->env.targets);

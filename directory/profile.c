@@ -1,155 +1,22 @@
 #include "directory/profile.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "directory/profile_private.h"
 #include "directory/secrets.h"
 #include "gateway/base/hmac.h"
+#include "gateway/base/mem.h"
 #include "gateway/base/str.h"
-
-/* What an object class says of an entry. */
-enum {
-    CLASS_PERSON = 1,    /* a user, if it has an address or a login name */
-    CLASS_RECIPIENT = 2, /* an alias where it routes, else a user; nothing beside another kind */
-    CLASS_GROUP = 4,
-    CLASS_DOMAIN = 8,
-    CLASS_POLICY = 16,
-    CLASS_ALIAS = 32,
-    CLASS_CN_ALIAS = 64, /* cn is the name that it answers to */
-    CLASS_ACCESS = 128,
-    CLASS_RESTRICTIONS = 256,
-    CLASS_CONTAINER = 512 /* holds others; kept for its DN where it is nothing else */
-};
-
-static const struct {
-    const char *name;
-    unsigned classes;
-} profile_classes[] = {
-    {"inetOrgPerson", CLASS_PERSON},
-    {"dirigoUser", CLASS_PERSON},
-    {"qmailUser", CLASS_PERSON},
-    {"mailRecipient", CLASS_PERSON},
-    {"inetMailUser", CLASS_PERSON},
-    {"inetLocalMailRecipient", CLASS_RECIPIENT},
-    {"nisMailAlias", CLASS_ALIAS | CLASS_CN_ALIAS},
-    {"groupOfNames", CLASS_GROUP},
-    {"groupOfUniqueNames", CLASS_GROUP},
-    {"mailGroup", CLASS_GROUP},
-    {"inetMailGroup", CLASS_GROUP},
-    {"rfc822MailGroup", CLASS_GROUP},
-    {"groupOfURLs", CLASS_GROUP},
-    {"dirigoGroup", CLASS_GROUP},
-    {"dirigoDomain", CLASS_DOMAIN},
-    {"dirigoPolicy", CLASS_POLICY},
-    {"dirigoAccess", CLASS_ACCESS},
-    {"dirigoRestrictionClass", CLASS_RESTRICTIONS},
-    {"organizationalUnit", CLASS_CONTAINER},
-    {"organization", CLASS_CONTAINER},
-    {"dcObject", CLASS_CONTAINER},
-    {"domain", CLASS_CONTAINER},
-    {"country", CLASS_CONTAINER},
-    {"locality", CLASS_CONTAINER},
-    {"organizationalRole", CLASS_CONTAINER},
-    {"container", CLASS_CONTAINER},
-    {"nsContainer", CLASS_CONTAINER},
-};
-
-/* How a value is taken. */
-enum {
-    TAKE_VALUE,
-    TAKE_ADDRESS, /* counts as an address of the entry */
-    TAKE_NAME,    /* a login name */
-    TAKE_CN,
-    TAKE_ROUTE,   /* forwards, without a copy unless the delivery mode says "keep" */
-    TAKE_FORWARD, /* forwards, with a copy unless the delivery mode says otherwise */
-    TAKE_MODE,
-    TAKE_STATUS,
-    TAKE_GLOBAL,
-    TAKE_SECRET,
-    TAKE_CERTIFICATE, /* DER, of which the hash is kept */
-    TAKE_CLASS
-};
-
-static const struct profile_row {
-    const char *name;
-    enum entry_attr attr;
-    int take;
-} profile_rows[] = {
-    {"objectClass", ATTR_COUNT, TAKE_CLASS},
-    {"mail", ATTR_MAIL, TAKE_ADDRESS},
-    {"mailLocalAddress", ATTR_MAIL_ALTERNATE, TAKE_ADDRESS},
-    {"mailAlternateAddress", ATTR_MAIL_ALTERNATE, TAKE_ADDRESS},
-    {"mailEquivalentAddress", ATTR_MAIL_ALTERNATE, TAKE_ADDRESS},
-    {"uid", ATTR_UID, TAKE_NAME},
-    {"cn", ATTR_CN, TAKE_CN},
-    {"preferredLanguage", ATTR_LANGUAGE, TAKE_VALUE},
-    {"mailRoutingAddress", ATTR_ROUTING_ADDRESS, TAKE_ROUTE},
-    {"dirigoForwardingAddress", ATTR_ROUTING_ADDRESS, TAKE_ROUTE},
-    {"mailForwardingAddress", ATTR_ROUTING_ADDRESS, TAKE_FORWARD},
-    {"mailHost", ATTR_MAIL_HOST, TAKE_VALUE},
-    {"member", ATTR_MEMBER, TAKE_VALUE},
-    {"uniqueMember", ATTR_MEMBER, TAKE_VALUE},
-    {"rfc822MailMember", ATTR_MEMBER_ADDRESS, TAKE_VALUE},
-    {"mgrpRFC822MailMember", ATTR_MEMBER_ADDRESS, TAKE_VALUE},
-    {"deliveryMode", ATTR_DELIVERY_MODE, TAKE_MODE},
-    {"mailDeliveryOption", ATTR_DELIVERY_MODE, TAKE_MODE},
-    {"dirigoDeliveryMode", ATTR_DELIVERY_MODE, TAKE_MODE},
-    {"accountStatus", ATTR_ACCOUNT_STATUS, TAKE_STATUS},
-    {"mailUserStatus", ATTR_ACCOUNT_STATUS, TAKE_STATUS},
-    {"inetUserStatus", ATTR_ACCOUNT_STATUS, TAKE_STATUS},
-    {"dirigoAccountStatus", ATTR_ACCOUNT_STATUS, TAKE_STATUS},
-    {"mailQuota", ATTR_QUOTA, TAKE_VALUE},
-    {"dirigoQuota", ATTR_QUOTA, TAKE_VALUE},
-    {"dirigoDomainName", ATTR_DOMAIN, TAKE_VALUE},
-    {"dirigoDomainTarget", ATTR_DOMAIN_TARGET, TAKE_VALUE},
-    {"dirigoCatchAll", ATTR_CATCHALL, TAKE_VALUE},
-    {"dirigoPolicyDN", ATTR_POLICY, TAKE_VALUE},
-    {"dirigoGlobalPolicy", ATTR_COUNT, TAKE_GLOBAL},
-    {"dirigoSmtpdClientRestrictions", ATTR_CLIENT_RESTRICTIONS, TAKE_VALUE},
-    {"dirigoSmtpdHeloRestrictions", ATTR_HELO_RESTRICTIONS, TAKE_VALUE},
-    {"dirigoSmtpdSenderRestrictions", ATTR_SENDER_RESTRICTIONS, TAKE_VALUE},
-    {"dirigoSmtpdRelayRestrictions", ATTR_RELAY_RESTRICTIONS, TAKE_VALUE},
-    {"dirigoSmtpdRecipientRestrictions", ATTR_RECIPIENT_RESTRICTIONS, TAKE_VALUE},
-    {"dirigoSmtpdDataRestrictions", ATTR_DATA_RESTRICTIONS, TAKE_VALUE},
-    {"dirigoSmtpdEndOfDataRestrictions", ATTR_END_OF_DATA_RESTRICTIONS, TAKE_VALUE},
-    {"dirigoSmtpdEtrnRestrictions", ATTR_ETRN_RESTRICTIONS, TAKE_VALUE},
-    {"dirigoAccessTable", ATTR_ACCESS_TABLE, TAKE_VALUE},
-    {"dirigoAccessKey", ATTR_ACCESS_KEY, TAKE_VALUE},
-    {"dirigoAccessAction", ATTR_ACCESS_ACTION, TAKE_VALUE},
-    {"dirigoRestrictions", ATTR_RESTRICTIONS, TAKE_VALUE},
-    {"memberURL", ATTR_MEMBER_URL, TAKE_VALUE},
-    {"mgrpDeliverTo", ATTR_MEMBER_URL, TAKE_VALUE},
-    {"dirigoSendAs", ATTR_SEND_AS, TAKE_VALUE},
-    {"publicDelegates", ATTR_SEND_AS, TAKE_VALUE},
-    {"kolabDelegate", ATTR_SEND_AS_ADDRESS, TAKE_VALUE},
-    {"authPassword", ATTR_COUNT, TAKE_SECRET},
-    {"userCertificate", ATTR_CERTIFICATE, TAKE_CERTIFICATE},
-    {"krbPrincipalName", ATTR_PRINCIPAL, TAKE_VALUE},
-    {"userPrincipalName", ATTR_PRINCIPAL, TAKE_VALUE},
-    {"dirigoDelegate", ATTR_DELEGATE, TAKE_VALUE},
-};
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-const char *const *profile_attributes(void)
-{
-    static const char *names[COUNT(profile_rows) + 1];
-    for (size_t i = 0; i < COUNT(profile_rows); i++)
-        names[i] = profile_rows[i].name;
-    return names;
-}
-
-void profile_filter(struct buf *out)
-{
-    buf_append_str(out, "(|");
-    for (size_t i = 0; i < COUNT(profile_classes); i++)
-        buf_printf(out, "(objectClass=%s)", profile_classes[i].name);
-    buf_append_str(out, ")");
-}
-
-void profile_begin(struct profile_entry *p, struct entry_draft *draft, struct buf *secrets,
-                   const struct uuid *uuid, const char *dn)
+void profile_begin(struct profile_entry *p, const struct profile_table *table,
+                   struct entry_draft *draft, struct buf *secrets, const struct uuid *uuid,
+                   const char *dn)
 {
     memset(p, 0, sizeof *p);
+    p->table = table;
     p->draft = draft;
     p->secrets = secrets;
     buf_clear(secrets);
@@ -158,45 +25,156 @@ void profile_begin(struct profile_entry *p, struct entry_draft *draft, struct bu
     buf_append_str(&draft->dn, dn);
 }
 
-static void take_class(struct profile_entry *p, const char *value, size_t len)
+static void append_text(struct buf *b, const char *text, size_t len)
 {
-    for (size_t i = 0; i < COUNT(profile_classes); i++)
-        if (str_is(value, len, profile_classes[i].name))
-            p->classes |= profile_classes[i].classes;
+    static const char nul;
+    if (buf_append(b, text, len) == 0)
+        buf_append(b, &nul, 1);
 }
 
-/* A word that is not known may mean anything, so the account may not log in; its mail waits there.
- */
-static void take_status(struct profile_entry *p, const char *value, size_t len)
+static void take_class(struct profile_entry *p, const char *value, size_t len)
 {
-    static const char *const off[] = {"disabled", "deleted", "inactive", "removed"};
-    if (len == 0 || str_is(value, len, "active") || str_is(value, len, "enabled"))
+    if (len > 1 && value[0] == '=') {
+        char word[32] = "";
+        if (len <= sizeof word)
+            memcpy(word, value + 1, len - 1);
+        p->classes |= profile_class_word(word);
         return;
-    p->status |= ENTRY_NO_LOGIN;
-    for (size_t i = 0; i < COUNT(off); i++)
-        if (str_is(value, len, off[i]))
-            p->status |= ENTRY_DISABLED;
+    }
+    p->classes |= profile_table_classes(p->table, value, len);
+    append_text(&p->class_names, value, len);
+}
+
+/* ---- what words mean ---- */
+
+static bool holds(const struct profile_meaning *m, const char *value, size_t len)
+{
+    uint64_t number;
+    switch (m->test) {
+    case TEST_BIT:
+        return str_uint(value, len, UINT32_MAX, &number) == 0 && (number & m->bit) != 0;
+    case TEST_LETTER:
+        return memchr(value, m->text[0], len) != NULL;
+    case TEST_LACKS:
+        return false; /* that is known when every value has come */
+    default:
+        return str_is(value, len, m->text);
+    }
+}
+
+/* What the row says of a value; NULL: nothing. */
+static const char *meaning_of(const struct profile_row *row, const char *value, size_t len)
+{
+    const char *other = NULL;
+    for (size_t i = 0; i < row->meaning_count; i++) {
+        if (holds(&row->meanings[i], value, len))
+            return row->meanings[i].meaning;
+        if (row->meanings[i].test == TEST_WORD && strcmp(row->meanings[i].text, "*") == 0)
+            other = row->meanings[i].meaning;
+    }
+    return other;
+}
+
+static void set_status(struct profile_entry *p, const char *meaning)
+{
+    if (strcmp(meaning, "active") != 0)
+        p->status |= ENTRY_NO_LOGIN;
+    if (strcmp(meaning, "disabled") == 0)
+        p->status |= ENTRY_DISABLED;
+}
+
+static void take_status(struct profile_entry *p, const struct profile_row *row, const char *value,
+                        size_t len)
+{
+    const char *meaning = meaning_of(row, value, len);
+    bool list = false;
+    for (size_t i = 0; i < row->meaning_count; i++)
+        list = list || row->meanings[i].test == TEST_LACKS;
+    if (list) {
+        buf_append(&p->present, &row, sizeof row);
+        append_text(&p->present, value, len);
+    } else {
+        entry_draft_add(p->draft, ATTR_ACCOUNT_STATUS, value, len);
+    }
+    if (meaning != NULL)
+        set_status(p, meaning);
+}
+
+/* Whether the values that came by a row are without this one. */
+static bool is_lacking(const struct profile_entry *p, const struct profile_row *row,
+                       const char *value)
+{
+    for (size_t pos = 0; pos < p->present.len;) {
+        const struct profile_row *other;
+        const char *text = (const char *)p->present.data + pos + sizeof other;
+        memcpy(&other, p->present.data + pos, sizeof other);
+        if (other == row && str_ieq(text, value))
+            return false;
+        pos += sizeof other + strlen(text) + 1;
+    }
+    return true;
+}
+
+static void judge_lacking(struct profile_entry *p)
+{
+    const struct profile_row *judged = NULL;
+    for (size_t pos = 0; pos < p->present.len;) {
+        const struct profile_row *row;
+        memcpy(&row, p->present.data + pos, sizeof row);
+        for (size_t i = 0; row != judged && i < row->meaning_count; i++)
+            if (row->meanings[i].test == TEST_LACKS && is_lacking(p, row, row->meanings[i].text))
+                set_status(p, row->meanings[i].meaning);
+        judged = row;
+        pos += sizeof row + strlen((const char *)p->present.data + pos + sizeof row) + 1;
+    }
 }
 
 /* Several vocabularies, one word: "keep" is what delivers here while forwarding. */
-static void take_mode(struct profile_entry *p, const char *value, size_t len)
+static void take_mode(struct profile_entry *p, const struct profile_row *row, const char *value,
+                      size_t len)
 {
-    bool keep = str_is(value, len, "keep") || str_is(value, len, "mailbox") ||
-                str_is(value, len, "normal") || str_is(value, len, "localdelivery");
+    const char *meaning = meaning_of(row, value, len);
     p->has_mode = true;
-    if (keep)
-        entry_draft_add(p->draft, ATTR_DELIVERY_MODE, "keep", 4);
+    if (meaning != NULL)
+        entry_draft_add(p->draft, ATTR_DELIVERY_MODE, meaning, strlen(meaning));
     else
         entry_draft_add(p->draft, ATTR_DELIVERY_MODE, value, len);
 }
 
+/*
+ * Bytes, whatever the directory counts in; nothing where there is no bound (0, or less). What is no
+ * number is kept as it is, so that those who check quotas see it.
+ */
+static void take_quota(struct profile_entry *p, const struct profile_row *row, const char *value,
+                       size_t len)
+{
+    static const char letters[] = "kmgt";
+    char text[32];
+    uint64_t number, unit = row->unit;
+    const char *letter =
+        len > 1 ? memchr(letters, str_lower_char(value[len - 1]), sizeof letters - 1) : NULL;
+    if (len > 1 && value[0] == '-' && str_uint(value + 1, len - 1, INT64_MAX, &number) == 0)
+        return;
+    if (letter != NULL)
+        unit = (uint64_t)1 << (10 * (unsigned)(letter - letters + 1));
+    if (str_uint(value, len - (letter != NULL), INT64_MAX, &number) < 0) {
+        entry_draft_add(p->draft, ATTR_QUOTA, value, len);
+        return;
+    }
+    if (number == 0)
+        return;
+    if (number > INT64_MAX / unit)
+        number = INT64_MAX / unit;
+    int n = snprintf(text, sizeof text, "%llu", (unsigned long long)(number * unit));
+    entry_draft_add(p->draft, ATTR_QUOTA, text, (size_t)n);
+}
+
+/* ---- values ---- */
+
 static void take_secret(struct profile_entry *p, const char *value, size_t len)
 {
-    static const unsigned char nul;
-    if (len == 0 || memchr(value, '\0', len) != NULL)
-        return;
-    buf_append(p->secrets, value, len);
-    buf_append(p->secrets, &nul, 1);
+    if (len > 0 && memchr(value, '\0', len) == NULL)
+        append_text(p->secrets, value, len);
 }
 
 static void take_certificate(struct profile_entry *p, const char *der, size_t len)
@@ -212,8 +190,7 @@ static void take(struct profile_entry *p, const struct profile_row *row, const c
                  size_t len)
 {
     switch (row->take) {
-    case TAKE_CLASS:
-        take_class(p, value, len);
+    case TAKE_NOTHING:
         return;
     case TAKE_GLOBAL:
         p->global = p->global || str_is(value, len, "TRUE");
@@ -225,14 +202,16 @@ static void take(struct profile_entry *p, const struct profile_row *row, const c
         take_certificate(p, value, len);
         return;
     case TAKE_MODE:
-        take_mode(p, value, len);
+        take_mode(p, row, value, len);
+        return;
+    case TAKE_QUOTA:
+        take_quota(p, row, value, len);
         return;
     case TAKE_STATUS:
-        take_status(p, value, len);
-        break;
+        take_status(p, row, value, len);
+        return;
     case TAKE_CN:
-        if (buf_append(&p->common_names, value, len) == 0)
-            buf_append_byte(&p->common_names, '\0');
+        append_text(&p->common_names, value, len);
         break;
     default:
         p->addresses += row->take == TAKE_ADDRESS;
@@ -243,17 +222,93 @@ static void take(struct profile_entry *p, const struct profile_row *row, const c
     entry_draft_add(p->draft, row->attr, value, len);
 }
 
+static bool has_class(const struct profile_entry *p, const char *name)
+{
+    const char *at = (const char *)p->class_names.data;
+    for (size_t pos = 0; pos < p->class_names.len; pos += strlen(at + pos) + 1)
+        if (str_ieq(at + pos, name))
+            return true;
+    return false;
+}
+
+/*
+ * Every statement that fits, of the first profile that has one: a product's own profile stands
+ * before the vocabulary that it borrowed its names from.
+ */
+static void take_by(struct profile_entry *p, const struct profile_slot *slot, const char *value,
+                    size_t len)
+{
+    bool taken = false;
+    for (size_t i = 0; i < slot->count; i++) {
+        const struct profile_row *row = slot->rows[i];
+        size_t skip = row->prefix == NULL ? 0 : strlen(row->prefix);
+        if (taken && i > 0 && slot->owner[i] != slot->owner[i - 1])
+            return;
+        if (len < skip || (skip > 0 && memcmp(value, row->prefix, skip) != 0) ||
+            (row->object_class != NULL && !has_class(p, row->object_class)))
+            continue;
+        take(p, row, value + skip, len - skip);
+        taken = true;
+    }
+}
+
+/* A value of a logical attribute, as profile_unmap names it. */
+static void take_logical(struct profile_entry *p, const char *name, size_t name_len,
+                         const char *value, size_t len)
+{
+    struct profile_row row = {.unit = 1};
+    if (profile_logical(name, name_len, &row.attr, &row.take) < 0)
+        return;
+    if (row.take == TAKE_CERTIFICATE)
+        row.take = TAKE_VALUE; /* it is a hash already */
+    if (row.take == TAKE_STATUS && str_is(value, len, "disabled"))
+        set_status(p, "disabled");
+    else if (row.take == TAKE_STATUS && str_is(value, len, "noaccess"))
+        set_status(p, "noaccess");
+    take(p, &row, value, len);
+}
+
+static size_t plain_len(const char *name, size_t len)
+{
+    const char *options = memchr(name, ';', len);
+    return options == NULL ? len : (size_t)(options - name);
+}
+
 void profile_value(struct profile_entry *p, const char *name, size_t name_len, const void *value,
                    size_t value_len)
 {
-    const char *options = memchr(name, ';', name_len);
-    if (options != NULL)
-        name_len = (size_t)(options - name);
-    for (size_t i = 0; i < COUNT(profile_rows); i++) {
-        if (str_is(name, name_len, profile_rows[i].name)) {
-            take(p, &profile_rows[i], value, value_len);
-            return;
-        }
+    name_len = plain_len(name, name_len);
+    if (str_is(name, name_len, "objectClass")) {
+        take_class(p, value, value_len);
+        return;
+    }
+    if (name_len > 0 && name[0] == '=') {
+        take_logical(p, name + 1, name_len - 1, value, value_len);
+        return;
+    }
+    const struct profile_slot *slot = profile_table_find(p->table, name, name_len);
+    if (slot == NULL)
+        return;
+    if (!slot->conditional) {
+        take_by(p, slot, value, value_len);
+        return;
+    }
+    buf_append(&p->deferred, &slot, sizeof slot);
+    buf_append(&p->deferred, &value_len, sizeof value_len);
+    buf_append(&p->deferred, value, value_len);
+}
+
+static void take_deferred(struct profile_entry *p)
+{
+    for (size_t pos = 0; pos < p->deferred.len;) {
+        const struct profile_slot *slot;
+        size_t len;
+        memcpy(&slot, p->deferred.data + pos, sizeof slot);
+        pos += sizeof slot;
+        memcpy(&len, p->deferred.data + pos, sizeof len);
+        pos += sizeof len;
+        take_by(p, slot, (const char *)p->deferred.data + pos, len);
+        pos += len;
     }
 }
 
@@ -272,6 +327,8 @@ static void name_alias(struct profile_entry *p)
 static unsigned kinds(const struct profile_entry *p)
 {
     unsigned k = 0;
+    if ((p->classes & CLASS_NOTHING) != 0)
+        return 0;
     if ((p->classes & CLASS_GROUP) != 0)
         k |= ENTRY_GROUP;
     if ((p->classes & CLASS_ALIAS) != 0)
@@ -295,6 +352,8 @@ static unsigned kinds(const struct profile_entry *p)
 
 bool profile_end(struct profile_entry *p)
 {
+    take_deferred(p);
+    judge_lacking(p);
     if ((p->classes & CLASS_CN_ALIAS) != 0 && p->common_names.len > 0)
         name_alias(p);
     if (p->forward_keeps && !p->has_mode)
@@ -305,28 +364,46 @@ bool profile_end(struct profile_entry *p)
         p->draft->count = 0;
     }
     buf_free(&p->common_names);
+    buf_wipe_free(&p->deferred);
+    buf_free(&p->class_names);
+    buf_free(&p->present);
     return p->draft->kinds != 0;
 }
 
 /* ---- the way back ---- */
 
-static const struct profile_row *find_row(const char *name, size_t len)
+/* Whether a name stands for the attribute (ATTR_COUNT: for any), and not for a secret. */
+static bool stands_for(const struct profile_table *t, const char *name, size_t len,
+                       enum entry_attr attr)
 {
-    const char *options = memchr(name, ';', len);
-    if (options != NULL)
-        len = (size_t)(options - name);
-    for (size_t i = 0; i < COUNT(profile_rows); i++)
-        if (str_is(name, len, profile_rows[i].name))
-            return &profile_rows[i];
-    return NULL;
+    enum entry_attr own;
+    enum profile_take take;
+    len = plain_len(name, len);
+    if (len > 0 && name[0] == '=')
+        return profile_logical(name + 1, len - 1, &own, &take) == 0 && take != TAKE_SECRET &&
+               (attr == ATTR_COUNT || attr == own);
+    const struct profile_slot *slot = profile_table_find(t, name, len);
+    for (size_t i = 0; slot != NULL && i < slot->count; i++)
+        if (slot->rows[i]->take != TAKE_SECRET && slot->rows[i]->take != TAKE_NOTHING &&
+            (attr == ATTR_COUNT || attr == slot->rows[i]->attr))
+            return true;
+    return false;
 }
 
-bool profile_same(const char *a, size_t a_len, const char *b, size_t b_len)
+bool profile_same(const struct profile_table *table, const char *a, size_t a_len, const char *b,
+                  size_t b_len)
 {
-    const struct profile_row *x = find_row(a, a_len), *y = find_row(b, b_len);
-    if (x == NULL || y == NULL || x->take == TAKE_SECRET)
-        return false;
-    return x == y || (x->attr == y->attr && x->attr != ATTR_COUNT);
+    a_len = plain_len(a, a_len);
+    b_len = plain_len(b, b_len);
+    bool class = str_is(a, a_len, "objectClass");
+    if (class || str_is(b, b_len, "objectClass"))
+        return class && str_is(b, b_len, "objectClass");
+    if (a_len == b_len && str_ieq_n(a, b, a_len))
+        return stands_for(table, a, a_len, ATTR_COUNT);
+    for (enum entry_attr attr = 0; attr < ATTR_COUNT; attr++)
+        if (stands_for(table, a, a_len, attr) && stands_for(table, b, b_len, attr))
+            return true;
+    return false;
 }
 
 static bool is_common_name(const struct entry *e, const char *value)
@@ -338,6 +415,29 @@ static bool is_common_name(const struct entry *e, const char *value)
     return false;
 }
 
+static void unmap_classes(unsigned kinds, bool named,
+                          void (*fn)(void *arg, const char *name, const char *value), void *arg)
+{
+    const struct {
+        bool holds;
+        const char *name;
+    } classes[] = {
+        {(kinds & ENTRY_USER) != 0, "dirigoUser"},
+        {(kinds & ENTRY_ALIAS) != 0, named ? "=cn-alias" : "=alias"},
+        {(kinds & ENTRY_GROUP) != 0, "dirigoGroup"},
+        {(kinds & ENTRY_DOMAIN) != 0, "dirigoDomain"},
+        {(kinds & ENTRY_POLICY) != 0, "dirigoPolicy"},
+        {(kinds & ENTRY_ACCESS) != 0, "dirigoAccess"},
+        {(kinds & ENTRY_CLASS) != 0, "dirigoRestrictionClass"},
+        {(kinds & ENTRY_CONTAINER) != 0, "=container"},
+    };
+    for (size_t i = 0; i < COUNT(classes); i++)
+        if (classes[i].holds)
+            fn(arg, "objectClass", classes[i].name);
+    if ((kinds & ENTRY_GLOBAL) != 0)
+        fn(arg, "=globalPolicy", "TRUE");
+}
+
 void profile_unmap(const struct entry *e,
                    void (*fn)(void *arg, const char *name, const char *value), void *arg)
 {
@@ -346,36 +446,20 @@ void profile_unmap(const struct entry *e,
                     entry_count(e, ATTR_MAIL) + entry_count(e, ATTR_MAIL_ALTERNATE) > 0 &&
                     (kinds & (ENTRY_USER | ENTRY_GROUP)) == 0;
     bool named = (kinds & ENTRY_ALIAS) != 0 && !by_class;
-    const struct {
-        bool holds;
-        const char *name;
-    } classes[] = {
-        {(kinds & ENTRY_USER) != 0, "dirigoUser"},
-        {(kinds & ENTRY_ALIAS) != 0, by_class ? "inetLocalMailRecipient" : "nisMailAlias"},
-        {(kinds & ENTRY_GROUP) != 0, "dirigoGroup"},
-        {(kinds & ENTRY_DOMAIN) != 0, "dirigoDomain"},
-        {(kinds & ENTRY_POLICY) != 0, "dirigoPolicy"},
-        {(kinds & ENTRY_ACCESS) != 0, "dirigoAccess"},
-        {(kinds & ENTRY_CLASS) != 0, "dirigoRestrictionClass"},
-        {(kinds & ENTRY_CONTAINER) != 0, "container"},
-    };
-    for (size_t i = 0; i < COUNT(classes); i++)
-        if (classes[i].holds)
-            fn(arg, "objectClass", classes[i].name);
-    if ((kinds & ENTRY_GLOBAL) != 0)
-        fn(arg, "dirigoGlobalPolicy", "TRUE");
+    unmap_classes(kinds, named, fn, arg);
     for (enum entry_attr attr = 0; attr < ATTR_COUNT; attr++) {
-        const struct profile_row *row = profile_rows;
+        char name[64];
         const char *value;
-        while (row < profile_rows + COUNT(profile_rows) && row->attr != attr)
-            row++;
-        if (row == profile_rows + COUNT(profile_rows))
+        snprintf(name, sizeof name, "=%s", entry_attr_name(attr));
+        if (attr == ATTR_ACCOUNT_STATUS && (kinds & ENTRY_NO_LOGIN) != 0) {
+            fn(arg, name, (kinds & ENTRY_DISABLED) != 0 ? "disabled" : "noaccess");
             continue;
+        }
         for (size_t i = 0; (value = entry_value(e, attr, i)) != NULL; i++) {
             /* What name_alias made of a common name is made again. */
             bool again = named && (attr == ATTR_UID || attr == ATTR_MAIL_ALTERNATE);
             if (!again || !is_common_name(e, value))
-                fn(arg, row->name, value);
+                fn(arg, name, value);
         }
     }
 }

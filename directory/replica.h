@@ -20,7 +20,7 @@
 #include "directory/db.h"
 #include "gateway/base/buf.h"
 
-#define REPLICA_FORMAT 5
+#define REPLICA_FORMAT 6
 
 enum replica_table {
     TABLE_META,
@@ -43,6 +43,7 @@ struct replica_state {
     uint64_t generation;
     char server[256];
     char source[16];
+    char profiles[256]; /* profile_table_signature of the table that entries were read by */
 };
 
 /* ---- indexes ---- */
@@ -54,6 +55,7 @@ enum index_kind {
     INDEX_DOMAIN = 'o',  /* lower case */
     INDEX_MEMBER = 'm',  /* dn_normalize of a member -> the groups that hold it */
     INDEX_MEMBER_ADDRESS = 'M', /* address_fold of a member -> the groups that hold it */
+    INDEX_LISTED = 'l',         /* address_fold of a list -> entries that say they are on it */
     INDEX_GLOBAL = 'g',         /* no text -> policies that govern everything */
     INDEX_STAGE = 's', /* an attribute's number, one byte -> policies that have a list there */
     INDEX_CLASS = 'c', /* names of restriction classes; lower case */

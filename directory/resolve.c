@@ -372,20 +372,51 @@ static void expand_target(struct walk *w, size_t i, unsigned depth, const struct
     }
 }
 
+/* Members who say so themselves, by the list's address. */
+static void expand_listed(struct walk *w, const char *address, unsigned depth,
+                          const struct frame *up)
+{
+    char fold[ADDRESS_STRLEN];
+    struct address a;
+    struct index_key key;
+    size_t max = (size_t)w->conf->alias_expansion_limit + 1;
+    const struct entry *e[2];
+    if (address_parse(&a, address) < 0)
+        return;
+    index_key(&key, INDEX_LISTED, fold, address_fold(&a, fold));
+    if (snapshot_find(w->snap, &key, ~0U, e) == 0)
+        return;
+    struct uuid *members = arena_alloc(w->arena, max * sizeof *members);
+    int n = members == NULL ? -1 : snapshot_list(w->snap, &key, members, max);
+    if (n < 0 || (size_t)n == max)
+        give_up(w, "the members of the list cannot be read, or are too many", entry_dn(up->entry));
+    for (int i = 0; i < n && !w->unknown; i++)
+        if (entry_by_uuid(w->snap, &members[i], &e[0]) == ANSWER_FOUND)
+            expand_member(w, entry_dn(e[0]), depth, up);
+}
+
 static void expand_targets(struct walk *w, const struct entry *e, unsigned depth,
                            const struct frame *up)
 {
     const struct frame frame = {.up = up, .entry = e};
+    const char *value;
     size_t n = member_count(e);
     for (size_t i = 0; !w->unknown && i < n; i++)
         expand_target(w, i, depth + 1, &frame);
+    if ((entry_kinds(e) & ENTRY_GROUP) == 0)
+        return;
+    for (size_t i = 0; !w->unknown && (value = entry_value(e, ATTR_MAIL, i)) != NULL; i++)
+        expand_listed(w, value, depth + 1, &frame);
 }
 
 static bool keeps_copy(const struct entry *e)
 {
     const char *mode;
-    if (entry_count(e, ATTR_ROUTING_ADDRESS) == 0)
-        return (entry_kinds(e) & ENTRY_GROUP) == 0;
+    /* A user with a member forwards to the entry of that name (Exchange). */
+    if ((entry_kinds(e) & ENTRY_GROUP) != 0 && entry_count(e, ATTR_ROUTING_ADDRESS) == 0)
+        return false;
+    if (entry_count(e, ATTR_ROUTING_ADDRESS) + entry_count(e, ATTR_MEMBER) == 0)
+        return true;
     for (size_t i = 0; (mode = entry_value(e, ATTR_DELIVERY_MODE, i)) != NULL; i++)
         if (str_ieq(mode, "keep"))
             return true;

@@ -41,6 +41,9 @@ struct scratch {
     struct buf gone; /* uuids to be deleted from the replica */
     struct replica *replica;
     struct directory *directory;
+    struct profile_set *profiles;
+    struct profile_table *table;
+    char *before; /* signature of the directory that was copied; NULL: none was */
 };
 
 static int node_cmp(const struct node *a, const struct node *b)
@@ -64,12 +67,33 @@ const char *scratch_text(enum scratch_result result)
     return texts[result];
 }
 
-struct scratch *scratch_new(const struct conf *conf)
+/* Entries are written anew where other profiles apply now. */
+static void choose_table(struct scratch *s)
+{
+    struct node *n;
+    struct profile_table *t = profile_set_choose(s->profiles, s->conf, s->before);
+    bool same = s->table != NULL &&
+                strcmp(profile_table_signature(t), profile_table_signature(s->table)) == 0;
+    RB_FOREACH (n, node_tree, &s->tree)
+        n->dirty = n->dirty || !same;
+    profile_table_free(&s->table);
+    s->table = t;
+}
+
+struct scratch *scratch_new(const struct conf *conf, char **error)
 {
     struct scratch *s = mem_zalloc(sizeof *s);
+    struct buf errors = {0};
     s->conf = conf;
+    s->profiles = profile_set_load(conf, &errors);
+    if (s->profiles == NULL) {
+        *error = buf_steal_str(&errors);
+        free(s);
+        return NULL;
+    }
     s->gone.max = SIZE_MAX / 2;
     RB_INIT(&s->tree);
+    choose_table(s);
     return s;
 }
 
@@ -99,6 +123,9 @@ void scratch_free(struct scratch **ps)
     directory_close(&s->directory);
     replica_close(&s->replica);
     buf_free(&s->gone);
+    profile_table_free(&s->table);
+    profile_set_free(&s->profiles);
+    free(s->before);
     free(s);
 }
 
@@ -168,6 +195,10 @@ static enum scratch_result add_value(struct scratch *s, struct node *n, const ch
     v->data[name_len + 1 + len] = '\0';
     STAILQ_INSERT_TAIL(&n->values, v, link);
     n->dirty = true;
+    if (s->before == NULL) {
+        bool class = str_ieq(name, "objectClass");
+        profile_set_saw(s->profiles, class, class ? text : name, class ? len : name_len);
+    }
     if (str_ieq(name, "entryUUID") && !n->copied) {
         struct uuid uuid;
         if (uuid_parse(&uuid, v->data + name_len + 1) == 0 && !uuid_is_zero(&uuid))
@@ -182,21 +213,23 @@ static const char *value_text(const struct value *v)
 }
 
 /* Whether a change of the attribute name is about this value. */
-static bool same_attribute(const struct node *n, const struct value *v, const char *name)
+static bool same_attribute(const struct scratch *s, const struct node *n, const struct value *v,
+                           const char *name)
 {
     size_t len = strlen(name);
     return str_is(name, len, v->data) ||
-           (n->copied && profile_same(name, len, v->data, v->name_len));
+           (n->copied && profile_same(s->table, name, len, v->data, v->name_len));
 }
 
 /* Removes the values of an attribute that are text (NULL: all); their number. */
-static size_t remove_values(struct node *n, const char *name, const char *text, size_t len)
+static size_t remove_values(const struct scratch *s, struct node *n, const char *name,
+                            const char *text, size_t len)
 {
     struct value *v, *next;
     size_t removed = 0;
     STAILQ_FOREACH_SAFE(v, &n->values, link, next)
     {
-        if (!same_attribute(n, v, name) ||
+        if (!same_attribute(s, n, v, name) ||
             (text != NULL && (v->len != len || !str_ieq_n(value_text(v), text, len))))
             continue;
         STAILQ_REMOVE(&n->values, v, value, link);
@@ -207,11 +240,12 @@ static size_t remove_values(struct node *n, const char *name, const char *text, 
     return removed;
 }
 
-static bool has_value(const struct node *n, const char *name, const char *text, size_t len)
+static bool has_value(const struct scratch *s, const struct node *n, const char *name,
+                      const char *text, size_t len)
 {
     const struct value *v;
     STAILQ_FOREACH (v, &n->values, link)
-        if (same_attribute(n, v, name) && v->len == len && str_ieq_n(value_text(v), text, len))
+        if (same_attribute(s, n, v, name) && v->len == len && str_ieq_n(value_text(v), text, len))
             return true;
     return false;
 }
@@ -248,10 +282,10 @@ static enum scratch_result apply_delete(struct scratch *s, const struct ldif_rec
 }
 
 /* Whether a copy can know of the attribute at all. */
-static bool is_known(const struct node *n, const char *name)
+static bool is_known(const struct scratch *s, const struct node *n, const char *name)
 {
     size_t len = strlen(name);
-    return !n->copied || profile_same(name, len, name, len);
+    return !n->copied || profile_same(s->table, name, len, name, len);
 }
 
 static enum scratch_result apply_modify(struct scratch *s, const struct ldif_record *r)
@@ -262,20 +296,20 @@ static enum scratch_result apply_modify(struct scratch *s, const struct ldif_rec
         return SCRATCH_ABSENT;
     for (size_t i = 0; i < r->count; i++) {
         const struct ldif_item *item = &r->items[i];
-        bool known = is_known(n, item->name);
+        bool known = is_known(s, n, item->name);
         enum scratch_result rc = SCRATCH_OK;
         if (item->op != LDIF_OP_VALUE) {
             op = item->op;
             bool bare = i + 1 == r->count || r->items[i + 1].op != LDIF_OP_VALUE;
             if (op == LDIF_OP_REPLACE)
-                remove_values(n, item->name, NULL, 0);
-            else if (op == LDIF_OP_DELETE && bare && remove_values(n, item->name, NULL, 0) == 0 &&
-                     known)
+                remove_values(s, n, item->name, NULL, 0);
+            else if (op == LDIF_OP_DELETE && bare &&
+                     remove_values(s, n, item->name, NULL, 0) == 0 && known)
                 rc = SCRATCH_NO_VALUE;
         } else if (op == LDIF_OP_DELETE) {
-            if (remove_values(n, item->name, item->value, item->value_len) == 0 && known)
+            if (remove_values(s, n, item->name, item->value, item->value_len) == 0 && known)
                 rc = SCRATCH_NO_VALUE;
-        } else if (!has_value(n, item->name, item->value, item->value_len)) {
+        } else if (!has_value(s, n, item->name, item->value, item->value_len)) {
             rc = add_value(s, n, item->name, item->value, item->value_len, item->line);
         }
         if (rc != SCRATCH_OK)
@@ -294,8 +328,8 @@ static void rdn_value(void *arg, const char *type, const char *value)
 {
     struct rename *r = arg;
     if (r->remove)
-        remove_values(r->node, type, value, strlen(value));
-    else if (!has_value(r->node, type, value, strlen(value)))
+        remove_values(r->s, r->node, type, value, strlen(value));
+    else if (!has_value(r->s, r->node, type, value, strlen(value)))
         add_value(r->s, r->node, type, value, strlen(value), 0);
 }
 
@@ -425,6 +459,11 @@ int scratch_copy(struct scratch *s, struct directory *from)
     struct uuid uuid = {{0}};
     const struct entry *e;
     enum answer more = ANSWER_UNKNOWN;
+    struct directory_state state;
+    directory_state(from, &state);
+    free(s->before);
+    s->before = mem_strdup(state.profiles);
+    choose_table(s);
     while (snap != NULL && (more = entry_next(snap, &uuid, &e)) == ANSWER_FOUND) {
         struct copying c = {.s = s};
         c.result = node_new(s, entry_dn(e), 0, &c.node);
@@ -477,7 +516,7 @@ static int put_node(struct scratch *s, struct node *n, struct entry_draft *draft
 {
     struct profile_entry p;
     const struct value *v;
-    profile_begin(&p, draft, secrets, &n->uuid, n->dn);
+    profile_begin(&p, s->table, draft, secrets, &n->uuid, n->dn);
     STAILQ_FOREACH (v, &n->values, link)
         profile_value(&p, v->data, v->name_len, value_text(v), v->len);
     n->dirty = false;
@@ -520,6 +559,7 @@ struct directory *scratch_directory(struct scratch *s, char **error)
             return NULL;
         s->directory = directory_on(s->conf, replica_db(s->replica));
     }
+    choose_table(s);
     if (write_all(s) == 0)
         return s->directory;
     *error = mem_printf("the temporary replica: %s", replica_error(s->replica));

@@ -28,8 +28,12 @@ enum scratch_result {
 /* In words. */
 const char *scratch_text(enum scratch_result result);
 
-/* Empty; conf outlives it. */
-struct scratch *scratch_new(const struct conf *conf);
+/*
+ * Empty; conf outlives it. Where directory_profiles leaves open which profiles apply, the classes
+ * and attributes of the entries themselves decide, and for a copy the directory that it is of. NULL
+ * with an allocated text in error where the profiles cannot be read.
+ */
+struct scratch *scratch_new(const struct conf *conf, char **error);
 void scratch_free(struct scratch **s);
 /* Applies a record. What a server would refuse changes nothing, as far as names go: no schema is
  * checked. Entries without entryUUID get one that is made up. */

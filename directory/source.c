@@ -75,6 +75,7 @@ static void end_method(struct source *s)
     if (s->method != NULL && s->method_state != NULL)
         s->method->end(s);
     s->method_state = NULL;
+    detect_free(&s->detect);
 }
 
 static void leave_sync(struct source *s)
@@ -474,6 +475,8 @@ void source_free(struct source **sync)
     source_tx_abort(s);
     end_method(s);
     ldapconn_free(&s->conn);
+    source_entry_drop(s);
+    profile_table_free(&s->table);
     replica_state(s->replica)->in_sync = 0;
     write_state(s);
     timer_free(&s->retry);

@@ -1,6 +1,7 @@
 /*
- * What the server can do: its root DSE first, then what stands at search_base. Both may be hidden
- * from us; what is not said is not there, and the method finds out.
+ * What the server can do: its root DSE first, then what stands at search_base; and by its schema,
+ * which profiles entries are read by. All may be hidden from us; what is not said is not there, and
+ * the method finds out.
  */
 #include <string.h>
 
@@ -66,9 +67,37 @@ static const struct source_method *choose(const struct source *s)
     return choice == CHOICE_NONE ? NULL : methods[choice];
 }
 
-static void begin(struct source *s)
+/*
+ * Entries that were read by other profiles have to be read again: the cookie, which stands for
+ * them, is forgotten. 0 or -1 (the source has failed then).
+ */
+static int use_profiles(struct source *s)
 {
     struct replica_state *state = replica_state(s->replica);
+    source_entry_drop(s);
+    profile_table_free(&s->table);
+    s->table = profile_set_choose(s->env->profiles, s->env->conf, state->profiles);
+    const char *signature = profile_table_signature(s->table);
+    if (strcmp(signature, state->profiles) == 0)
+        return 0;
+    log_notice("the directory is read by other profiles", LOG_STR("profiles", signature),
+               LOG_STR("before", state->profiles));
+    if (source_tx_begin(s) < 0)
+        return -1;
+    strlcpy(state->profiles, signature, sizeof state->profiles);
+    if (replica_set_cookie(s->replica, NULL, 0) == 0)
+        return source_tx_commit(s);
+    source_disk_failed(s);
+    return -1;
+}
+
+static void begin(void *arg)
+{
+    struct source *s = arg;
+    struct replica_state *state = replica_state(s->replica);
+    detect_free(&s->detect);
+    if (use_profiles(s) < 0)
+        return;
     s->method = choose(s);
     if (s->method == NULL) {
         source_fail(s, "the server has neither content synchronization (RFC 4533; on OpenLDAP load "
@@ -80,8 +109,17 @@ static void begin(struct source *s)
     s->method->begin(s);
 }
 
+static void detect(struct source *s)
+{
+    s->detect = detect_start(s->conn, s->env->profiles, begin, s);
+    if (s->detect == NULL)
+        source_fail(s, "the server cannot be asked for its schema");
+}
+
 void source_ask_message(struct source *s, LDAPMessage *msg)
 {
+    if (detect_message(s->detect, msg))
+        return;
     if (ldap_msgid(msg) != s->ask_id)
         return;
     if (ldap_msgtype(msg) == LDAP_RES_SEARCH_ENTRY) {
@@ -93,6 +131,6 @@ void source_ask_message(struct source *s, LDAPMessage *msg)
         if (source_result_code(s, msg) == LDAP_NO_SUCH_OBJECT)
             source_fail(s, "search_base does not exist on the server, or may not be read");
         else
-            begin(s);
+            detect(s);
     }
 }

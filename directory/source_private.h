@@ -7,6 +7,7 @@
 
 #include <sys/queue.h>
 
+#include "directory/detect.h"
 #include "directory/profile.h"
 #include "directory/rootdse.h"
 #include "directory/source.h"
@@ -49,7 +50,9 @@ struct source {
 
     struct ldapconn *conn;
     enum source_phase phase;
-    struct rootdse dse; /* of the server in use; zeros before PHASE_REFRESH */
+    struct detect *detect;       /* of profiles, under way; or NULL */
+    struct profile_table *table; /* that entries are read by; NULL before the first detection */
+    struct rootdse dse;          /* of the server in use; zeros before PHASE_REFRESH */
     const struct source_method *method;
     void *method_state;
     bool referred;   /* a referral of the server in use was told of */

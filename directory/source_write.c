@@ -88,20 +88,18 @@ int source_delete_gone(struct source *s, const struct uuid *uuid)
 
 const char *const *source_attributes(const struct source *s)
 {
-    (void)s;
-    return profile_attributes();
+    return profile_attributes(s->table);
 }
 
 void source_filter(const struct source *s, struct buf *out)
 {
-    (void)s;
-    profile_filter(out);
+    profile_filter(s->table, out);
 }
 
 void source_entry_begin(struct source *s, const struct uuid *uuid, const char *dn)
 {
     source_entry_drop(s);
-    profile_begin(&s->entry, &s->draft, &s->values, uuid, dn);
+    profile_begin(&s->entry, s->table, &s->draft, &s->values, uuid, dn);
     s->entry_open = true;
 }
 

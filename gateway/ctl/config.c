@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "conf/conf.h"
+#include "directory/scratch.h"
 #include "gateway/base/mem.h"
 #include "gateway/ctl/command.h"
 #include "gateway/event/tls.h"
@@ -134,6 +135,17 @@ static void config_list_fault(const char *parameter, const char *text, void *arg
     buf_printf(f->errors, "%s: %s: %s\n", conf_origin(f->conf, parameter), parameter, text);
 }
 
+/* Profiles are read by dirigo-directory alone, so dirigod would hear of a fault too late. */
+static void config_check_profiles(const struct conf *conf, struct buf *errors)
+{
+    char *error = NULL;
+    struct scratch *scratch = scratch_new(conf, &error);
+    if (scratch == NULL)
+        buf_append_str(errors, error);
+    free(error);
+    scratch_free(&scratch);
+}
+
 /* What dirigod and its processes check before they start; as root the answer is the same as
  * dirigod's. */
 static int config_check(const struct command_context *ctx)
@@ -144,6 +156,7 @@ static int config_check(const struct command_context *ctx)
         struct config_faults faults = {conf, &errors};
         if (conf_check(conf, &errors) == 0)
             config_check_tls(conf, &errors);
+        config_check_profiles(conf, &errors);
         (void)restriction_check_conf(conf, config_list_fault, &faults);
     }
     int rc = errors.len == 0 ? COMMAND_OK : COMMAND_FAILED;

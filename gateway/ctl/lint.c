@@ -159,7 +159,12 @@ static int lint_file(const struct command_context *ctx, struct linting *l)
                         .pause = keep_alive};
     char *error = NULL;
     int rc = COMMAND_FAILED;
-    l->scratch = scratch_new(ctx->conf);
+    l->scratch = scratch_new(ctx->conf, &error);
+    if (l->scratch == NULL) {
+        command_error("%s", error);
+        free(error);
+        return COMMAND_FAILED;
+    }
     if (l->json)
         buf_append_str(&l->out, "{\"findings\":[");
     if (ldif_file_apply(l->file, l->scratch, on_fault, l) == 0 &&

@@ -150,8 +150,11 @@ static int what_if(struct asked *w, const char *base, char **addresses, size_t n
         free(error);
         return COMMAND_FAILED;
     }
-    w->scratch = scratch_new(w->ctx->conf);
-    int rc = fill(w, base);
+    w->scratch = scratch_new(w->ctx->conf, &error);
+    if (w->scratch == NULL)
+        command_error("%s", error);
+    free(error);
+    int rc = w->scratch == NULL ? COMMAND_FAILED : fill(w, base);
     if (rc == COMMAND_OK) {
         char *path = command_socket(w->ctx, "resolver.sock");
         w->loop = loop_new();

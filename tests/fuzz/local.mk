@@ -94,4 +94,9 @@ noinst_PROGRAMS += tests/fuzz/fuzz_spf
 tests_fuzz_fuzz_spf_SOURCES = tests/fuzz/fuzz_spf.c
 tests_fuzz_fuzz_spf_LDADD = $(FILTER_LIBS) $(BASE_LIBS)
 tests_fuzz_fuzz_spf_LDFLAGS = $(FUZZ_LDFLAGS)
+noinst_PROGRAMS += tests/fuzz/fuzz_profile
+tests_fuzz_fuzz_profile_SOURCES = tests/fuzz/fuzz_profile.c
+tests_fuzz_fuzz_profile_LDADD = directory/libdirectory_write.a $(DIRECTORY_CLIENT_LIBS) \
+	$(CONF_LIBS) $(BASE_LIBS)
+tests_fuzz_fuzz_profile_LDFLAGS = $(FUZZ_LDFLAGS)
 endif

@@ -106,7 +106,8 @@ class Process:
 class Slapd:
     """A real OpenLDAP server with syncprov, on ldapi and on a TCP port."""
 
-    def __init__(self, folder, suffix=SUFFIX, port=None, syncprov=True, session_log=1000):
+    def __init__(self, folder, suffix=SUFFIX, port=None, syncprov=True, session_log=1000, schemas=None, own_schema=None):
+        """schemas: names of stock schemas; own_schema: LDIF under cn=schema,cn=config instead of Dirigo's."""
         self.folder, self.suffix = folder, suffix
         self.port = port or free_ports(1)[0]
         self.root_dn, self.root_pw = f"cn=admin,{suffix}", "secret"
@@ -115,7 +116,8 @@ class Slapd:
         os.makedirs(f"{folder}/slapd.d")
         self.ldapi = "ldapi://" + f"{folder}/ldapi".replace("/", "%2F")
         self.url = f"ldap://127.0.0.1:{self.port}"
-        schema = "".join(f"include: file:///etc/ldap/schema/{s}.ldif\n\n" for s in SCHEMAS)
+        schema = "".join(f"include: file:///etc/ldap/schema/{s}.ldif\n\n" for s in schemas or SCHEMAS)
+        schema += own_schema if own_schema is not None else f"include: file://{TOP}/schema/dirigo.ldif\n"
         overlay = (f"dn: olcOverlay=syncprov,olcDatabase={{1}}mdb,cn=config\nobjectClass: olcOverlayConfig\n"
                    f"objectClass: olcSyncProvConfig\nolcOverlay: syncprov\nolcSpCheckpoint: 100 10\n"
                    f"olcSpSessionlog: {session_log}\n\n") if syncprov else ""
@@ -136,8 +138,7 @@ dn: cn=schema,cn=config
 objectClass: olcSchemaConfig
 cn: schema
 
-{schema}include: file://{TOP}/schema/dirigo.ldif
-
+{schema}
 dn: olcDatabase={{-1}}frontend,cn=config
 objectClass: olcDatabaseConfig
 olcDatabase: {{-1}}frontend

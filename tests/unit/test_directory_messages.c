@@ -1,4 +1,4 @@
-/* What a server's messages and entries mean: profiles, RFC 4533 values, StartTLS, server names. */
+/* What a server's messages mean: RFC 4533 values, StartTLS, server names. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -6,105 +6,12 @@
 
 #include <cmocka.h>
 
-#include "directory/profile.h"
 #include "directory/starttls.h"
 #include "directory/syncmsg.h"
 #include "directory/target.h"
 #include "directory/uuidset.h"
 #include "directory/verified.h"
 #include "gateway/base/clock.h"
-
-struct pair {
-    const char *name, *value;
-};
-
-/* Maps an entry and encodes it; NULL where it means nothing. */
-static const struct entry *map(const struct pair *pairs, struct buf *encoded, struct buf *secrets)
-{
-    static struct entry_draft draft;
-    struct profile_entry p;
-    struct uuid u = {{7}};
-    profile_begin(&p, &draft, secrets, &u, "cn=x,dc=y");
-    for (; pairs->name != NULL; pairs++)
-        profile_value(&p, pairs->name, strlen(pairs->name), pairs->value, strlen(pairs->value));
-    bool means = profile_end(&p);
-    if (means)
-        assert_int_equal(entry_encode(&draft, encoded), 0);
-    entry_draft_free(&draft);
-    return means ? (const struct entry *)encoded->data : NULL;
-}
-#define MAP(...) map((const struct pair[]){__VA_ARGS__, {NULL, NULL}}, &encoded, &secrets)
-
-static void test_profile_kinds(void **state)
-{
-    (void)state;
-    struct buf encoded = {0}, secrets = {0};
-    const struct entry *e = MAP({"objectClass", "inetOrgPerson"}, {"mail", "a@example.org"});
-    assert_int_equal(entry_kinds(e), ENTRY_USER);
-    assert_null(MAP({"objectClass", "inetOrgPerson"}, {"cn", "No Mail"}));
-    assert_null(MAP({"objectClass", "device"}, {"mail", "a@example.org"}));
-    e = MAP({"OBJECTCLASS", "INETLOCALMAILRECIPIENT"}, {"mailLocalAddress", "a@example.org"},
-            {"mailRoutingAddress", "b@example.org"});
-    assert_int_equal(entry_kinds(e), ENTRY_ALIAS);
-    assert_string_equal(entry_value(e, ATTR_ROUTING_ADDRESS, 0), "b@example.org");
-    e = MAP({"objectClass", "inetLocalMailRecipient"}, {"mailLocalAddress", "a@example.org"},
-            {"mailHost", "h"});
-    assert_int_equal(entry_kinds(e), ENTRY_USER);
-    e = MAP({"objectClass", "groupOfNames"}, {"objectClass", "inetLocalMailRecipient"},
-            {"member;x-opt", "cn=y"}, {"mailLocalAddress", "g@example.org"});
-    assert_int_equal(entry_kinds(e), ENTRY_GROUP);
-    assert_string_equal(entry_value(e, ATTR_MEMBER, 0), "cn=y");
-    e = MAP({"objectClass", "nisMailAlias"}, {"cn", "root"}, {"cn", "r@example.org"},
-            {"rfc822MailMember", "a@example.org"});
-    assert_int_equal(entry_kinds(e), ENTRY_ALIAS);
-    assert_string_equal(entry_value(e, ATTR_UID, 0), "root");
-    assert_string_equal(entry_value(e, ATTR_MAIL_ALTERNATE, 0), "r@example.org");
-    e = MAP({"objectClass", "dirigoPolicy"}, {"dirigoGlobalPolicy", "TRUE"},
-            {"dirigoSmtpdHeloRestrictions", "reject"});
-    assert_int_equal(entry_all_kinds(e), ENTRY_POLICY | ENTRY_GLOBAL);
-    assert_string_equal(entry_value(e, ATTR_HELO_RESTRICTIONS, 0), "reject");
-    buf_free(&encoded);
-    buf_free(&secrets);
-}
-
-static void test_profile_values(void **state)
-{
-    (void)state;
-    struct buf encoded = {0}, secrets = {0};
-    static const struct {
-        const char *status;
-        unsigned kinds;
-    } statuses[] = {{"active", 0},
-                    {"Enabled", 0},
-                    {"noaccess", ENTRY_NO_LOGIN},
-                    {"what is this", ENTRY_NO_LOGIN},
-                    {"DISABLED", ENTRY_NO_LOGIN | ENTRY_DISABLED},
-                    {"deleted", ENTRY_NO_LOGIN | ENTRY_DISABLED}};
-    for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
-        const struct entry *e =
-            MAP({"objectClass", "qmailUser"}, {"uid", "a"}, {"accountStatus", statuses[i].status});
-        assert_int_equal(entry_kinds(e), ENTRY_USER | statuses[i].kinds);
-    }
-    /* qmail-LDAP keeps a copy unless told otherwise, mailRoutingAddress does not. */
-    const struct entry *e =
-        MAP({"objectClass", "qmailUser"}, {"uid", "a"}, {"mailForwardingAddress", "b@example.org"});
-    assert_string_equal(entry_value(e, ATTR_DELIVERY_MODE, 0), "keep");
-    e = MAP({"objectClass", "qmailUser"}, {"uid", "a"}, {"mailForwardingAddress", "b@example.org"},
-            {"deliveryMode", "nolocal"});
-    assert_string_equal(entry_value(e, ATTR_DELIVERY_MODE, 0), "nolocal");
-    e = MAP({"objectClass", "dirigoUser"}, {"uid", "a"}, {"mailRoutingAddress", "b@example.org"});
-    assert_int_equal(entry_count(e, ATTR_DELIVERY_MODE), 0);
-    e = MAP({"objectClass", "dirigoUser"}, {"uid", "a"}, {"authPassword", "one"},
-            {"authPassword", "two"});
-    assert_int_equal(secrets.len, 8);
-    assert_memory_equal(secrets.data, "one\0two", 8);
-    for (unsigned a = 0; a < ATTR_COUNT; a++) /* and nowhere else */
-        for (size_t i = 0; i < entry_count(e, a); i++)
-            assert_string_not_equal(entry_value(e, a, i), "one");
-    profile_filter(&encoded);
-    buf_free(&encoded);
-    buf_free(&secrets);
-}
 
 static struct berval ber(const char *bytes, size_t len)
 {
@@ -319,10 +226,9 @@ static void test_verified(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_profile_kinds), cmocka_unit_test(test_profile_values),
-        cmocka_unit_test(test_sync_values),   cmocka_unit_test(test_sync_request),
-        cmocka_unit_test(test_starttls),      cmocka_unit_test(test_target),
-        cmocka_unit_test(test_uuid_set),      cmocka_unit_test(test_cookie_merge),
+        cmocka_unit_test(test_sync_values), cmocka_unit_test(test_sync_request),
+        cmocka_unit_test(test_starttls),    cmocka_unit_test(test_target),
+        cmocka_unit_test(test_uuid_set),    cmocka_unit_test(test_cookie_merge),
         cmocka_unit_test(test_verified),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
