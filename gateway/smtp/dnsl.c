@@ -115,10 +115,30 @@ bool dnsl_pattern_match(const struct dnsl_pattern *p, const struct netaddr *answ
     return true;
 }
 
-int dnsl_parse(const char *text, char *domain, size_t size, struct dnsl_pattern *pattern)
+static int parse_weight(const char *text, int *out)
 {
-    const char *eq = strchr(text, '=');
-    size_t len = eq != NULL ? (size_t)(eq - text) : strlen(text);
+    bool minus = *text == '-';
+    uint64_t n;
+
+    text += minus;
+    if (str_uint(text, strlen(text), DNSL_WEIGHT_MAX, &n) != 0 || n == 0)
+        return -1;
+    *out = minus ? -(int)n : (int)n;
+    return 0;
+}
+
+int dnsl_parse(const char *text, char *domain, size_t size, struct dnsl_pattern *pattern,
+               int *weight)
+{
+    const char *star = strchr(text, '*');
+    size_t all = star != NULL ? (size_t)(star - text) : strlen(text);
+    const char *eq = memchr(text, '=', all);
+    size_t len = eq != NULL ? (size_t)(eq - text) : all;
+    char form[256];
+
+    *weight = 0;
+    if (star != NULL && parse_weight(star + 1, weight) != 0)
+        return -1;
 
     /* Room before it for a reversed IPv6 address is the resolver's business. */
     if (len == 0 || len >= size)
@@ -131,7 +151,13 @@ int dnsl_parse(const char *text, char *domain, size_t size, struct dnsl_pattern 
     }
     domain[len] = '\0';
     *pattern = (struct dnsl_pattern){.any = true};
-    return eq == NULL ? 0 : dnsl_pattern_parse(pattern, eq + 1);
+    if (eq == NULL)
+        return 0;
+    if (all - len - 1 >= sizeof(form))
+        return -1;
+    memcpy(form, eq + 1, all - len - 1);
+    form[all - len - 1] = '\0';
+    return dnsl_pattern_parse(pattern, form);
 }
 
 /* ---- health ---- */
@@ -237,4 +263,18 @@ bool dnsl_health_set(struct dnsl_health *h, const char *domain, enum dnsl_kind k
     e->good = good;
     e->until = until;
     return news;
+}
+
+void dnsl_health_bad(const struct dnsl_health *h, int64_t now, struct buf *out)
+{
+    struct dnsl_health *rw = (struct dnsl_health *)(uintptr_t)h;
+    struct health_entry *e;
+    const char *comma = "";
+
+    RB_FOREACH (e, health_tree, &rw->tree) {
+        if (e->good || now >= e->until || out->len + strlen(e->domain) + 1 > out->max)
+            continue;
+        buf_printf(out, "%s%s", comma, e->domain);
+        comma = ",";
+    }
 }

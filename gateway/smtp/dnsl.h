@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gateway/base/buf.h"
 #include "gateway/base/netaddr.h"
 
 /* ---- names and answers ---- */
@@ -38,8 +39,13 @@ struct dnsl_pattern {
 int dnsl_pattern_parse(struct dnsl_pattern *out, const char *text);
 bool dnsl_pattern_match(const struct dnsl_pattern *p, const struct netaddr *answer);
 
-/* Divides "DOMAIN" or "DOMAIN=PATTERN"; domain has room for size bytes. -1: malformed. */
-int dnsl_parse(const char *text, char *domain, size_t size, struct dnsl_pattern *pattern);
+/*
+ * Divides "DOMAIN[=PATTERN][*WEIGHT]"; domain has room for size bytes. The weight is from
+ * -DNSL_WEIGHT_MAX to DNSL_WEIGHT_MAX, and 0 where there is none. -1: malformed.
+ */
+#define DNSL_WEIGHT_MAX 1000
+int dnsl_parse(const char *text, char *domain, size_t size, struct dnsl_pattern *pattern,
+               int *weight);
 
 /* ---- whether a list may be used ---- */
 
@@ -67,5 +73,8 @@ enum dnsl_state dnsl_health_get(const struct dnsl_health *h, const char *domain,
 /* Remembers a test until `until` (clock_now_ms). True where that is news. */
 bool dnsl_health_set(struct dnsl_health *h, const char *domain, enum dnsl_kind kind, bool good,
                      int64_t until);
+/* Appends the domains of lists that are not used at this time, with commas, as far as out has
+ * room. */
+void dnsl_health_bad(const struct dnsl_health *h, int64_t now, struct buf *out);
 
 #endif

@@ -3,8 +3,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "gateway/base/clock.h"
 #include "gateway/base/str.h"
 #include "gateway/session/front_tls.h"
+#include "gateway/smtp/dnsl.h"
 #include "gateway/smtp/policy_client.h"
 #include "gateway/smtp/smtpd.h"
 
@@ -84,13 +86,17 @@ fail:
 static void send_report(void *arg)
 {
     struct smtpd *d = arg;
-    char text[256];
+    struct buf text = {.max = 1000}, bad = {.max = 700};
 
-    snprintf(text, sizeof(text),
-             "connections=%llu accepted=%llu refused_recipients=%llu failed_logins=%llu",
-             (unsigned long long)d->connections, (unsigned long long)d->accepted,
-             (unsigned long long)d->refused_recipients, (unsigned long long)d->failed_logins);
-    service_report(d->service, text);
+    buf_printf(&text, "connections=%llu accepted=%llu refused_recipients=%llu failed_logins=%llu",
+               (unsigned long long)d->connections, (unsigned long long)d->accepted,
+               (unsigned long long)d->refused_recipients, (unsigned long long)d->failed_logins);
+    dnsl_health_bad(d->evaluator.dnsl, clock_now_ms(), &bad);
+    if (bad.len > 0)
+        buf_printf(&text, " dns_lists_not_used=%s", buf_str(&bad));
+    service_report(d->service, buf_str(&text));
+    buf_free(&text);
+    buf_free(&bad);
 }
 
 static void on_ended(const struct uuid *owner, void *arg)

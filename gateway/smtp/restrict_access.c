@@ -20,8 +20,7 @@ struct action {
     const char *dn;
 };
 
-/* Divides an enhanced status code (RFC 3463) from a text; false where it begins with none. */
-static bool take_status(const char **text, char status[12])
+bool restriction_take_status(const char **text, char status[12])
 {
     static const char digits[] = "0123456789";
     size_t len = strspn(*text, "0123456789."), second, third;
@@ -47,7 +46,7 @@ static enum verdict refuse(const struct action *a, unsigned code, const char *st
     const char *text = a->text;
     char own[12];
 
-    if (take_status(&text, own))
+    if (restriction_take_status(&text, own))
         status = own;
     return restriction_refuse(a->run, a->subject, code, status, *text != '\0' ? text : otherwise);
 }

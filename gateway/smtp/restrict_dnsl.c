@@ -17,6 +17,7 @@
 struct question {
     char domain[RESTRICTION_NAME_MAX + 1];
     struct dnsl_pattern pattern;
+    int weight; /* 0: listed is refused */
     enum dnsl_kind kind;
     char name[DNS_NAME_MAX]; /* what is asked */
     const char *what;        /* who is asked about, for the reply */
@@ -27,13 +28,25 @@ bool restriction_dnsl_valid(const char *arg)
 {
     char domain[RESTRICTION_NAME_MAX + 1];
     struct dnsl_pattern pattern;
+    int weight;
 
-    return dnsl_parse(arg, domain, sizeof(domain), &pattern) == 0;
+    return dnsl_parse(arg, domain, sizeof(domain), &pattern, &weight) == 0;
+}
+
+bool restriction_dnsl_valid_unweighted(const char *arg)
+{
+    return strchr(arg, '*') == NULL && restriction_dnsl_valid(arg);
+}
+
+/* Divides a list's name into the question; whether it is one. */
+static bool parse(const char *list, struct question *q)
+{
+    return dnsl_parse(list, q->domain, sizeof(q->domain), &q->pattern, &q->weight) == 0;
 }
 
 /* ---- the reply ---- */
 
-#define REPLY_NAMES 9
+#define REPLY_NAMES 17
 
 struct reply_name {
     const char *name, *value;
@@ -106,9 +119,32 @@ static const char *expand_name(struct buf *out, const char *p, const char *end,
     return braces ? close + 1 : close;
 }
 
+/* What rbl_reply_maps has for the list, else default_rbl_reply; valid until the next question. */
+static const char *reply_form(struct restriction_run *run, const struct question *q)
+{
+    const struct conf_list *tables = &run->conf->rbl_reply_maps;
+    struct restriction_text t;
+
+    for (size_t i = 0; i < tables->n && run->ops->access != NULL; i++)
+        if (run->ops->access(run->ops_arg, tables->v[i], ACCESS_DOMAIN, q->domain, &t) ==
+            ANSWER_FOUND)
+            return t.text;
+    return run->conf->default_rbl_reply;
+}
+
+/* The local part of an address as far as it is one, in dst. */
+static const char *local_part(const struct restriction_address *a, char *dst, size_t size)
+{
+    const char *at = a->full == NULL ? NULL : strrchr(a->full, '@');
+
+    snprintf(dst, size, "%.*s", at == NULL ? 0 : (int)(at - a->full), at == NULL ? "" : a->full);
+    return dst;
+}
+
 /* The reply as default_rbl_reply makes it; a code and a status at its front replace ours. */
 static enum verdict say(struct restriction_run *run, const struct question *q, const char *reason)
 {
+    char from[RESTRICTION_NAME_MAX + 1], to[RESTRICTION_NAME_MAX + 1];
     const struct restriction_facts *f = run->facts;
     char client[RESTRICTION_CLIENT_STRLEN], addr[NETADDR_STRLEN], code[8];
     const struct reply_name names[REPLY_NAMES] = {
@@ -120,9 +156,17 @@ static enum verdict say(struct restriction_run *run, const struct question *q, c
         {"client", restriction_client_str(f, client)},
         {"client_address", netaddr_str(&f->client, addr)},
         {"client_name", f->client_name->name},
+        {"reverse_client_name", f->client_name->reverse_name},
         {"helo_name", f->helo},
+        {"rbl_txt", reason},
+        {"sender", f->sender.full},
+        {"sender_name", local_part(&f->sender, from, sizeof(from))},
+        {"sender_domain", f->sender.domain},
+        {"recipient", f->recipient.full},
+        {"recipient_name", local_part(&f->recipient, to, sizeof(to))},
+        {"recipient_domain", f->recipient.domain},
     };
-    const char *form = run->conf->default_rbl_reply;
+    const char *form = reply_form(run, q);
     struct buf out = {.max = 2048}; /* more is cut off in a reply anyway */
     unsigned n = (unsigned)run->conf->maps_rbl_reject_code;
 
@@ -133,7 +177,9 @@ static enum verdict say(struct restriction_run *run, const struct question *q, c
         n = (unsigned)atoi(text);
         text += 4;
     }
-    enum verdict v = restriction_say(run, n, "5.7.1", "%s", text);
+    char status[12] = "5.7.1";
+    restriction_take_status(&text, status);
+    enum verdict v = restriction_say(run, n, status, "%s", text);
     buf_free(&out);
     return v;
 }
@@ -210,22 +256,67 @@ static enum verdict ask(struct restriction_run *run, const struct question *q)
     return VERDICT_DUNNO;
 }
 
-/* Refuses what is listed. A list that cannot be reached blocks no mail. */
-static enum verdict refuse_listed(struct restriction_run *run, const struct question *q)
+static enum verdict refuse(struct restriction_run *run, const struct question *q)
 {
     struct restriction_dns dns;
-    enum verdict v = ask(run, q);
 
-    if (v == VERDICT_DEFER) {
-        log_info("DNS list cannot be asked", LOG_STR("id", run->facts->id),
-                 LOG_STR("list", q->domain));
-        return VERDICT_DUNNO;
-    }
-    if (v != VERDICT_PERMIT)
-        return v;
     if (!run->ops->dns(run->ops_arg, q->name, DNS_TYPE_TXT, &dns))
         return VERDICT_WAIT;
     return say(run, q, dns.status == DNS_FOUND ? dns.text : NULL);
+}
+
+/* As ask; but a list that cannot be reached blocks no mail. */
+static enum verdict ask_or_pass(struct restriction_run *run, const struct question *q)
+{
+    enum verdict v = ask(run, q);
+
+    if (v != VERDICT_DEFER)
+        return v;
+    log_info("DNS list cannot be asked", LOG_STR("id", run->facts->id), LOG_STR("list", q->domain));
+    return VERDICT_DUNNO;
+}
+
+/*
+ * Weights add up over their list, and the last restriction that has one judges the sum, so that
+ * their order does not matter; the heaviest list that has the client says the refusal. q is NULL
+ * where there is nothing to ask about.
+ */
+static enum verdict weigh(struct restriction_run *run, const struct restriction_item *item,
+                          const struct question *q)
+{
+    struct restriction_frame *f = &run->frames[run->depth - 1];
+
+    /* Once, however often DNS makes it begin anew. */
+    if (q != NULL && f->scored <= f->item) {
+        enum verdict v = ask_or_pass(run, q);
+        if (v == VERDICT_WAIT)
+            return v;
+        if (v == VERDICT_PERMIT) {
+            struct question heaviest;
+            f->score += q->weight;
+            if (f->best == NULL || !parse(f->best->arg, &heaviest) || heaviest.weight < q->weight)
+                f->best = item;
+        }
+        f->scored = f->item + 1;
+    }
+    if (!item->last_weight || f->best == NULL || f->score < run->conf->postscreen_dnsbl_threshold)
+        return VERDICT_DUNNO;
+    run->score_reached = true;
+    enum verdict v = f->best->def->check(run, f->best);
+    run->score_reached = false;
+    return v;
+}
+
+/* Refuses what is listed; q is NULL where there is nothing to ask about. */
+static enum verdict refuse_listed(struct restriction_run *run, const struct restriction_item *item,
+                                  const struct question *q)
+{
+    if (run->score_reached)
+        return q == NULL ? VERDICT_DUNNO : refuse(run, q);
+    if (strchr(item->arg, '*') != NULL)
+        return weigh(run, item, q);
+    enum verdict v = q == NULL ? VERDICT_DUNNO : ask_or_pass(run, q);
+    return v == VERDICT_PERMIT ? refuse(run, q) : v;
 }
 
 /* A question about the client's address; false where there is none. */
@@ -234,7 +325,7 @@ static bool about_client(struct restriction_run *run, const char *list, struct q
 {
     const struct netaddr *client = &run->facts->client;
 
-    if (client->family == 0 || dnsl_parse(list, q->domain, sizeof(q->domain), &q->pattern) != 0)
+    if (client->family == 0 || !parse(list, q))
         return false;
     q->kind = client->family == 6 ? DNSL_IPV6 : DNSL_IPV4;
     q->what = netaddr_str(client, addr);
@@ -248,21 +339,50 @@ RESTRICTION_FUNCTION(reject_rbl_client)
     struct question q;
     char addr[NETADDR_STRLEN];
 
-    return about_client(run, item->arg, &q, addr) ? refuse_listed(run, &q) : VERDICT_DUNNO;
+    return refuse_listed(run, item, about_client(run, item->arg, &q, addr) ? &q : NULL);
+}
+
+/* With a weight anywhere, those of all lists that have the client add up; without one it is 1. */
+static enum verdict weigh_all(struct restriction_run *run, const struct conf_list *lists, size_t n)
+{
+    struct question q, best = {.weight = 0};
+    char addr[NETADDR_STRLEN];
+    int score = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (!about_client(run, lists->v[i], &q, addr))
+            continue;
+        enum verdict v = ask_or_pass(run, &q);
+        if (v == VERDICT_WAIT)
+            return v;
+        if (v != VERDICT_PERMIT)
+            continue;
+        q.weight += q.weight == 0;
+        score += q.weight;
+        if (q.weight > best.weight)
+            best = q;
+    }
+    if (best.weight == 0 || score < run->conf->postscreen_dnsbl_threshold)
+        return VERDICT_DUNNO;
+    return refuse(run, &best);
 }
 
 RESTRICTION_FUNCTION(reject_maps_rbl)
 {
     const struct conf_list *lists = &run->conf->maps_rbl_domains;
+    size_t n = lists->n < LISTS_MAX ? lists->n : LISTS_MAX;
     struct question q;
     char addr[NETADDR_STRLEN];
     enum verdict v = VERDICT_DUNNO;
 
     (void)item;
-    for (size_t i = 0; v == VERDICT_DUNNO && i < lists->n && i < LISTS_MAX; i++)
+    for (size_t i = 0; i < n; i++)
+        if (strchr(lists->v[i], '*') != NULL)
+            return weigh_all(run, lists, n);
+    for (size_t i = 0; v == VERDICT_DUNNO && i < n; i++)
         if (about_client(run, lists->v[i], &q, addr))
-            v = refuse_listed(run, &q);
-    return v;
+            v = ask_or_pass(run, &q);
+    return v == VERDICT_PERMIT ? refuse(run, &q) : v;
 }
 
 /* A list of friends never opens a relay. */
@@ -291,11 +411,10 @@ static enum verdict refuse_name(struct restriction_run *run, const struct restri
 {
     struct question q = {.kind = DNSL_NAMES, .subject = subject, .what = what};
 
-    if (name == NULL || !smtp_hostname_valid(name, strlen(name)) ||
-        dnsl_parse(item->arg, q.domain, sizeof(q.domain), &q.pattern) != 0)
-        return VERDICT_DUNNO;
+    if (name == NULL || !smtp_hostname_valid(name, strlen(name)) || !parse(item->arg, &q))
+        return refuse_listed(run, item, NULL);
     snprintf(q.name, sizeof(q.name), "%s.%s", name, q.domain);
-    return refuse_listed(run, &q);
+    return refuse_listed(run, item, &q);
 }
 
 RESTRICTION_FUNCTION(reject_rhsbl_client)
@@ -316,16 +435,13 @@ RESTRICTION_FUNCTION(reject_rhsbl_sender)
 {
     const struct restriction_address *a = &run->facts->sender;
 
-    if (a->given == NULL)
-        return VERDICT_DUNNO;
-    return refuse_name(run, item, "Sender address", a->domain, a->full);
+    return refuse_name(run, item, "Sender address", a->given == NULL ? NULL : a->domain, a->full);
 }
 
 RESTRICTION_FUNCTION(reject_rhsbl_recipient)
 {
     const struct restriction_address *a = &run->facts->recipient;
 
-    if (a->given == NULL)
-        return VERDICT_DUNNO;
-    return refuse_name(run, item, "Recipient address", a->domain, a->full);
+    return refuse_name(run, item, "Recipient address", a->given == NULL ? NULL : a->domain,
+                       a->full);
 }

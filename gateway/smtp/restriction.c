@@ -116,6 +116,13 @@ static int compile_words(struct restriction_list *list, char **error)
             return -1;
         }
     }
+    for (size_t i = list->count; i-- > 0;) {
+        struct restriction_item *item = &list->items[i];
+        if ((item->def->flags & RESTRICTION_WEIGHT) && strchr(item->arg, '*') != NULL) {
+            item->last_weight = true;
+            break;
+        }
+    }
     if (warn) {
         *error = mem_strdup("warn_if_reject stands before no restriction; put one behind it");
         return -1;

@@ -219,12 +219,17 @@ struct restriction_effect {
     char *text;
 };
 
+struct restriction_item;
+
 /* A list that is being evaluated; those of classes and access entries lie on top of the stage's. */
 struct restriction_frame {
     struct restriction_list *list;
     size_t item;
     const char *dn;
-    bool warn; /* warn_if_reject stood before what led here */
+    bool warn;                           /* warn_if_reject stood before what led here */
+    int score;                           /* of DNS lists with weights */
+    size_t scored;                       /* items whose weight is in it */
+    const struct restriction_item *best; /* the heaviest of them */
 };
 #define RESTRICTION_DEPTH_MAX 8
 /* Restrictions that one run evaluates. */
@@ -249,6 +254,7 @@ struct restriction_run {
     struct restriction_frame frames[RESTRICTION_DEPTH_MAX];
     struct restriction_list *nested; /* with VERDICT_NEST */
     const char *decided_by;          /* the entry, where it is not the list's policy */
+    bool score_reached;              /* a DNS list with a weight is to say the refusal */
     bool deferring;                  /* deferred has the first DEFER_IF_PERMIT */
     bool deferring_rejects;          /* deferred_reject has the first DEFER_IF_REJECT */
     struct restriction_result deferred, deferred_reject;

@@ -8,6 +8,7 @@ enum {
     RESTRICTION_ARG = 1,     /* the next word is its argument */
     RESTRICTION_PREFIX = 2,  /* changes the restriction behind it (warn_if_reject) */
     RESTRICTION_AT_RCPT = 4, /* needs a recipient: without effect at DATA */
+    RESTRICTION_WEIGHT = 16, /* a DNS list that may have one */
     RESTRICTION_AT_DATA = 8, /* decides only when all recipients are known */
 };
 
@@ -25,7 +26,8 @@ struct restriction {
 struct restriction_item {
     const struct restriction *def;
     const char *arg;
-    bool warn; /* warn_if_reject stood before it */
+    bool warn;        /* warn_if_reject stood before it */
+    bool last_weight; /* the last of its list that has one: the sum is judged here */
 };
 
 /* The entry of this name, either spelling; NULL for an unknown one. */
@@ -56,8 +58,9 @@ enum verdict restriction_client_name(struct restriction_run *run);
 /* "mx.example.org[192.0.2.1]" as far as it is known, in dst[RESTRICTION_CLIENT_STRLEN]. */
 #define RESTRICTION_CLIENT_STRLEN (RESTRICTION_NAME_MAX + NETADDR_STRLEN + 3)
 const char *restriction_client_str(const struct restriction_facts *f, char *dst);
-/* Whether an argument is a DNS list's domain with an optional "=PATTERN". */
+/* Whether an argument is a DNS list's domain with an optional "=PATTERN", and "*WEIGHT". */
 bool restriction_dnsl_valid(const char *arg);
+bool restriction_dnsl_valid_unweighted(const char *arg);
 
 /* Says no as restriction_refuse does, with a reply of its own form. */
 enum verdict restriction_say(struct restriction_run *run, unsigned code, const char *status,
@@ -71,6 +74,8 @@ enum verdict restriction_nest(struct restriction_run *run, const char *text, con
 /* What the administrator wrote is wrong: logged, and refused for now. */
 enum verdict restriction_misconfigured(struct restriction_run *run, const char *error,
                                        const char *what);
+/* Divides an enhanced status code (RFC 3463) from a text; false where it begins with none. */
+bool restriction_take_status(const char **text, char status[12]);
 /* Keeps what has to be done with the message; VERDICT_DUNNO. */
 enum verdict restriction_effect(struct restriction_run *run, enum effect_kind kind,
                                 const char *text);

@@ -71,7 +71,7 @@ class PolicyService:
 
 
 class RestrictionTest(unittest.TestCase):
-    CONF = {"mynetworks": "192.0.2.0/24", "resolver_timeout": "3s", "unknown_hostname_reject_code": "550",
+    CONF = {"postscreen_dnsbl_threshold": "2", "rbl_reply_maps": "replies", "mynetworks": "192.0.2.0/24", "resolver_timeout": "3s", "unknown_hostname_reject_code": "550",
             "unknown_client_reject_code": "550", "smtpd_policy_service_timeout": "1s",
             "smtpd_policy_service_retry_delay": "50ms", "minimal_backoff_time": "1h", "maximal_backoff_time": "1h", "maps_rbl_domains": "empty.lists.example bl.lists.example"}
 
@@ -169,6 +169,21 @@ class RestrictionTest(unittest.TestCase):
         self.assertRegex(log, r'DNS list is not used.* list=all.lists.example .*why="it lists everything"')
         self.assertRegex(log, r'DNS list is not used.* list=empty.lists.example .*why="it lists nothing"')
         self.assertRegex(log, r"DNS list cannot be asked.* list=bl.lost.example")
+        wait_for("status to name them", lambda: "dns_lists_not_used=all.lists.example,empty.lists.example"
+                 in self.stack.tool("status").stdout, 20)
+
+    def test_weights(self):
+        lists = "reject_rbl_client bl.lists.example=127.0.0.[2;4..10]*{}, reject_rhsbl_sender names.lists.example*1"
+        self.policy("Client", lists.format(1))
+        self.both("554 5.7.1 .* using bl.lists.example", {"source": "127.0.0.5"}, source="127.0.0.5",
+                  sender="a@bad.example")
+        self.policy("Client", lists.format(2))
+        wait_for("the weight to count", lambda: self.rcpt(source="127.0.0.5").startswith("554"), 8)
+
+    def test_reply_of_a_list(self):
+        self.access("replies", "521 5.7.9 $recipient will not hear $client_address, says $rbl_domain", "lists.example")
+        self.policy("Client", "reject_rbl_client bl.lists.example=127.0.0.[2;4..10]")
+        self.both(r"521 5.7.9 \S+@\S+ will not hear 127.0.0.5, says bl.lists.example", {}, source="127.0.0.5")
 
     def test_dnswl(self):
         self.policy("Client", "permit_dnswl_client wl.lists.example=127.0.[1..3].1, reject")

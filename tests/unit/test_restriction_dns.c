@@ -328,6 +328,76 @@ static void test_health(void **state)
     dnsl_health_free(&w.health);
 }
 
+/* Weights of a list add up, in whatever order; a threshold refuses, with the heaviest's reply. */
+static void test_weights(void **state)
+{
+    static const struct row rows[] = {
+        LIST("a.example"),
+        LIST("b.example"),
+        LIST("friends.example"),
+        {"1.2.0.192.a.example", DNS_TYPE_A, DNS_FOUND, "127.0.0.4 127.0.0.10"},
+        {"1.2.0.192.b.example", DNS_TYPE_A, DNS_FOUND, "127.0.0.2"},
+        {"1.2.0.192.b.example", DNS_TYPE_TXT, DNS_FOUND, "b says so"},
+        {"1.2.0.192.friends.example", DNS_TYPE_A, DNS_FOUND, "127.0.5.1"},
+        {"test.names.example", DNS_TYPE_A, DNS_FOUND, "127.0.1.2"},
+        {"b.example.names.example", DNS_TYPE_A, DNS_FOUND, "127.0.1.2"},
+    };
+    static const struct {
+        const char *list;
+        int64_t threshold;
+        unsigned code;
+    } cases[] = {
+        {"reject_rbl_client a.example*1, reject_rbl_client b.example*2", 3, 554},
+        {"reject_rbl_client a.example*1, reject_rbl_client b.example*2", 4, 0},
+        {"reject_rbl_client b.example*2, reject_rbl_client c.example*2", 3, 0},
+        {"reject_rbl_client b.example*2, reject_rbl_client c.example*2", 2, 554},
+        /* Several codes of one list, each with its weight. */
+        {"reject_rbl_client a.example=127.0.0.[4..5]*1 reject_rbl_client a.example=127.0.0.10*3", 4,
+         554},
+        {"reject_rbl_client a.example=127.0.0.[5..9]*1 reject_rbl_client a.example=127.0.0.10*3", 4,
+         0},
+        /* Friends count against, also where they come last. */
+        {"reject_rbl_client b.example*3, reject_rbl_client friends.example*-2", 2, 0},
+        {"reject_rbl_client friends.example*-2, reject_rbl_client b.example*4", 2, 554},
+        {"reject_rbl_client friends.example*-2", 1, 0},
+        /* Of names, too; what there is nothing to ask about still judges. */
+        {"reject_rhsbl_sender names.example*2, reject_rbl_client b.example*1", 3, 554},
+        {"reject_rbl_client b.example*2, reject_rhsbl_client names.example*2", 2, 554},
+        /* Without a weight it is refused at once; others see no sum of before. */
+        {"reject_rbl_client a.example*1, reject_rbl_client b.example", 9, 554},
+        {"permit_mynetworks, reject_rbl_client a.example*1", 2, 0},
+        {"warn_if_reject reject_rbl_client b.example*5", 2, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        WORLD(rows, "192.0.2.1");
+        w.conf->postscreen_dnsbl_threshold = cases[i].threshold;
+        struct restriction_result r = run(cases[i].list);
+        assert_int_equal(r.verdict == VERDICT_REJECT ? r.code : 0, cases[i].code);
+    }
+    WORLD(rows, "192.0.2.1");
+    w.conf->postscreen_dnsbl_threshold = 3;
+    assert_string_equal(run("reject_rbl_client a.example*1, reject_rbl_client b.example*2, "
+                            "reject_rbl_client c.example*7")
+                            .text,
+                        "Service unavailable; Client host [192.0.2.1] blocked using b.example; "
+                        "b says so");
+    char *domains[] = {"a.example*2", "b.example", "friends.example=127.0.5.[0..9]*-1", NULL};
+    struct conf_list before = w.conf->maps_rbl_domains;
+    w.conf->maps_rbl_domains = (struct conf_list){.n = 2, .v = domains};
+    WORLD(rows, "192.0.2.1");
+    assert_int_equal(code("reject_maps_rbl"), 554);
+    w.conf->maps_rbl_domains.n = 3;
+    WORLD(rows, "192.0.2.1");
+    assert_int_equal(code("reject_maps_rbl"), 0);
+    w.conf->postscreen_dnsbl_threshold = 2;
+    WORLD(rows, "192.0.2.1");
+    assert_int_equal(code("reject_maps_rbl"), 554);
+    w.conf->postscreen_dnsbl_threshold = 1;
+    w.conf->maps_rbl_domains = before;
+}
+
 static void test_patterns(void **state)
 {
     static const char *const good[] = {"127.0.0.2", "127.0.0.[2;4..8]", "[127].0.[0..255].1"};
@@ -344,7 +414,13 @@ static void test_patterns(void **state)
         assert_int_equal(dnsl_pattern_parse(&p, bad[i]), -1);
     static const char *const wrong[] = {"reject_rbl_client", "reject_rbl_client a@b",
                                         "reject_rbl_client bl.example=127",
-                                        "permit_dnswl_client =127.0.0.1"};
+                                        "permit_dnswl_client =127.0.0.1",
+                                        "reject_rbl_client bl.example*0",
+                                        "reject_rbl_client bl.example*",
+                                        "reject_rbl_client bl.example*-",
+                                        "reject_rbl_client bl.example*1001",
+                                        "reject_rbl_client bl.example*2=127.0.0.2",
+                                        "permit_dnswl_client bl.example*1"};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         assert_null(restriction_compile(wrong[i], STAGE_CLIENT, &error));
         free(error);
@@ -362,6 +438,8 @@ static void test_reply(void **state)
     } cases[] = {
         {"$rbl_code ${rbl_reason?no}${rbl_reason:yes ${client_address}}", "yes 192.0.2.1", 554},
         {"450 see $rbl_domain.", "see bl.example.", 450},
+        {"521 5.7.2 $sender_name at $sender_domain, $recipient", "a at b.example, x@ours.example",
+         521},
         {"$ ${ $x ${helo_name", "$ ${  ${helo_name", 554},
         {"${client_name?a}${client_name:$client}", "[192.0.2.1]", 554}};
 
@@ -398,6 +476,7 @@ int main(void)
         cmocka_unit_test(test_client_name), cmocka_unit_test(test_helo),
         cmocka_unit_test(test_lists),       cmocka_unit_test(test_names),
         cmocka_unit_test(test_health),      cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_weights),
         cmocka_unit_test(test_reply),
     };
     return cmocka_run_group_tests_name("restriction_dns", tests, setup, teardown);
