@@ -412,7 +412,8 @@ static void test_patterns(void **state)
         assert_int_equal(dnsl_pattern_parse(&p, good[i]), 0);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(dnsl_pattern_parse(&p, bad[i]), -1);
-    static const char *const wrong[] = {"reject_rbl_client", "reject_rbl_client a@b",
+    static const char *const wrong[] = {"reject_rbl_client",
+                                        "reject_rbl_client a@b",
                                         "reject_rbl_client bl.example=127",
                                         "permit_dnswl_client =127.0.0.1",
                                         "reject_rbl_client bl.example*0",
@@ -476,8 +477,7 @@ int main(void)
         cmocka_unit_test(test_client_name), cmocka_unit_test(test_helo),
         cmocka_unit_test(test_lists),       cmocka_unit_test(test_names),
         cmocka_unit_test(test_health),      cmocka_unit_test(test_patterns),
-        cmocka_unit_test(test_weights),
-        cmocka_unit_test(test_reply),
+        cmocka_unit_test(test_weights),     cmocka_unit_test(test_reply),
     };
     return cmocka_run_group_tests_name("restriction_dns", tests, setup, teardown);
 }
