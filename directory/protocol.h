@@ -37,7 +37,8 @@ enum directory_bind {
     /* What the server's password policy says beside it (its response control): */
     DIRECTORY_BIND_EXPIRED,
     DIRECTORY_BIND_LOCKED,
-    DIRECTORY_BIND_MUST_CHANGE /* the password is right, and good for changing it alone */
+    DIRECTORY_BIND_MUST_CHANGE, /* the password is right, and good for changing it alone */
+    DIRECTORY_BIND_HELD         /* too many wrong ones lately: no server was asked */
 };
 
 #endif

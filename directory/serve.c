@@ -10,6 +10,7 @@
 #include "directory/resolve.h"
 #include "directory/verified.h"
 #include "gateway/base/clock.h"
+#include "gateway/base/guesses.h"
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
 #include "gateway/ipc/channel.h"
@@ -37,6 +38,7 @@ struct serve {
     struct source *source;
     struct bindpool *pool;
     struct verified *verified;
+    struct guesses *guesses;
     struct ipc_server *server;
     struct directory *directory; /* a reader on the writer's environment */
     struct arena *arena;
@@ -92,6 +94,10 @@ static void on_verified(const struct bind_answer *a, void *arg)
     struct verification *v = arg;
     struct serve *s = v->serve;
     v->request = NULL;
+    guesses_end(s->guesses, &v->uuid, v->password,
+                a->result == DIRECTORY_BIND_UNAVAILABLE || a->no_entry ? GUESS_UNKNOWN
+                : a->result == DIRECTORY_BIND_INVALID                  ? GUESS_WRONG
+                                                                       : GUESS_RIGHT);
     if (a->result == DIRECTORY_BIND_OK && !a->warned)
         verified_put(s->verified, &v->uuid, v->password, v->epoch);
     if (a->no_entry) {
@@ -116,6 +122,8 @@ static int serve_bind(struct serve *s, struct ipc_peer *peer, struct msg *m)
     if (rc == DB_OK && replica_state(s->replica)->in_sync != 0 &&
         verified_has(s->verified, &uuid, password)) {
         send_bind_result(peer, msg_id(m), DIRECTORY_BIND_OK, "verified before");
+    } else if (rc == DB_OK && !guesses_begin(s->guesses, &uuid)) {
+        send_bind_result(peer, msg_id(m), DIRECTORY_BIND_HELD, "auth_bind_failure_limit");
     } else if (rc == DB_OK) {
         struct verification *v = mem_zalloc(sizeof *v);
         v->peer = peer;
@@ -306,6 +314,9 @@ struct serve *serve_new(struct service *service, struct replica *replica, struct
     s->arena = arena_new(RESOLVE_ARENA);
     s->verified = verified_new((size_t)service_conf(service)->auth_cache_entries,
                                service_conf(service)->auth_cache_ttl);
+    s->guesses = guesses_new((size_t)service_conf(service)->auth_failure_entries,
+                             (unsigned)service_conf(service)->auth_bind_failure_limit,
+                             service_conf(service)->auth_bind_failure_time);
     source_on_touched(source, on_touched, s);
     LIST_INIT(&s->verifications);
     s->dynamic = dynamic_new(service_conf(service), s->directory, source);
@@ -332,5 +343,6 @@ void serve_free(struct serve **serve)
     }
     source_on_touched(s->source, NULL, NULL);
     verified_free(&s->verified);
+    guesses_free(&s->guesses);
     free(s);
 }

@@ -8,6 +8,7 @@
 
 #include "directory/client.h"
 #include "directory/secrets.h"
+#include "gateway/base/guesses.h"
 #include "gateway/event/loop.h"
 #include "gateway/ipc/channel.h"
 #include "sasl/conversation.h"
@@ -33,6 +34,7 @@ struct auth_process {
     struct ipc_server *server;
     struct cyrus *cyrus;
     struct throttle *throttle;
+    struct guesses *guesses; /* at names that nobody has; dirigo-directory counts for entries */
     uint8_t fake_secret[FAKE_SECRET_LEN]; /* of made-up keys */
     const uint8_t *ticket_key;            /* NULL: there are no tickets */
     struct netaddr_prefix *trusted;       /* mynetworks */

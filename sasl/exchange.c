@@ -18,6 +18,7 @@
 
 #include "directory/protocol.h"
 #include "gateway/base/clock.h"
+#include "gateway/base/hmac.h"
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
 #include "gateway/base/str.h"
@@ -283,6 +284,34 @@ static void exchange_timer(void *arg)
 
 /* ---- deciding ---- */
 
+/* Too many wrong passwords lately: nobody is asked whether this one is right. */
+static void exchange_hold(struct exchange *x)
+{
+    exchange_log(x, "temporary", "too many wrong passwords lately");
+    x->process->undecided++;
+    exchange_end_at(x, AUTH_TEMPORARY, x->process->conf->auth_failure_delay);
+}
+
+/* A password for a name without an entry to log in to: counted as one for an entry is. */
+static void exchange_refuse_name(struct exchange *x, const char *name, const char *password,
+                                 const char *why)
+{
+    struct guesses *g = x->process->guesses;
+    struct uuid id;
+    uint8_t hash[HMAC_LEN];
+    char *lower = mem_strdup(name);
+    str_lower(lower);
+    hash_sha256(lower, strlen(lower), hash);
+    free(lower);
+    memcpy(id.bytes, hash, sizeof(id.bytes));
+    if (!guesses_begin(g, &id)) {
+        exchange_hold(x);
+        return;
+    }
+    guesses_end(g, &id, password, GUESS_WRONG);
+    exchange_refuse(x, why);
+}
+
 static int exchange_bound(enum ipc_status status, struct msg *m, void *arg)
 {
     struct exchange *x = arg;
@@ -294,7 +323,7 @@ static int exchange_bound(enum ipc_status status, struct msg *m, void *arg)
         result = msg_get_u8(m);
         text = msg_get_str(m);
         if (msg_type(m) != DIRECTORY_MSG_BIND_RESULT || msg_end(m) < 0 ||
-            result > DIRECTORY_BIND_MUST_CHANGE) {
+            result > DIRECTORY_BIND_HELD) {
             exchange_undecided(x, "dirigo-directory spoke nonsense");
             return -1;
         }
@@ -317,6 +346,9 @@ static int exchange_bound(enum ipc_status status, struct msg *m, void *arg)
         break;
     case DIRECTORY_BIND_MUST_CHANGE:
         exchange_refuse_as(x, AUTH_MUST_CHANGE, "the password must be changed first");
+        break;
+    case DIRECTORY_BIND_HELD:
+        exchange_hold(x);
         break;
     case DIRECTORY_BIND_UNAVAILABLE:
         exchange_undecided(x, "the directory cannot verify the password");
@@ -377,7 +409,10 @@ static void exchange_decide(struct exchange *x)
         exchange_undecided(x, why);
         return;
     case LOGIN_REFUSED:
-        exchange_refuse(x, why);
+        if (password != NULL && *password != '\0')
+            exchange_refuse_name(x, name, password, why);
+        else
+            exchange_refuse(x, why);
         return;
     case LOGIN_FOUND:
         break;

@@ -69,6 +69,9 @@ static int auth_start_service(struct service *s)
         .delay_max = p->conf->auth_failure_delay_limit,
         .memory = p->conf->auth_failure_memory,
         .entries = (size_t)p->conf->auth_failure_entries,
+        .network_free = (unsigned)p->conf->auth_network_failure_limit,
+        .bits_ipv4 = (unsigned)p->conf->auth_network_ipv4_prefix_length,
+        .bits_ipv6 = (unsigned)p->conf->auth_network_ipv6_prefix_length,
         .peer_max = (unsigned)p->conf->auth_peer_exchange_limit,
         .login_max = (unsigned)p->conf->auth_login_exchange_limit,
     };
@@ -81,6 +84,8 @@ static int auth_start_service(struct service *s)
     }
     p->loop = service_loop(s);
     p->throttle = throttle_new(&limits);
+    p->guesses = guesses_new(limits.entries, (unsigned)p->conf->auth_bind_failure_limit,
+                             p->conf->auth_bind_failure_time);
     directory_connect(p->directory, p->loop, directory);
     p->binder = ipc_client_new(p->loop, directory, DIRECTORY_SERVICE, DIRECTORY_VERSION);
     p->server = ipc_server_new(p->loop, fd, AUTH_SERVICE, AUTH_VERSION, &exchange_ops, p);
@@ -96,6 +101,7 @@ static void auth_stop(struct service *s)
     ipc_server_free(&p->server);
     ipc_client_free(&p->binder);
     throttle_free(&p->throttle);
+    guesses_free(&p->guesses);
     cyrus_free(&p->cyrus);
     secrets_close(&p->secrets);
     directory_close(&p->directory);

@@ -109,12 +109,42 @@ static struct record *throttle_find(struct throttle *t, const void *name, size_t
     return r;
 }
 
+/* The record of an address' first bits under a letter that says what is counted. */
+static struct record *throttle_prefix(struct throttle *t, char what, const struct netaddr *peer,
+                                      unsigned bits, bool make)
+{
+    uint8_t name[2 + sizeof(peer->bytes)] = {(uint8_t)what, peer->family};
+    size_t len = bits / 8;
+    memcpy(name + 2, peer->bytes, len);
+    if (bits % 8 != 0) {
+        name[2 + len] = (uint8_t)(peer->bytes[len] & (0xff << (8 - bits % 8)));
+        len++;
+    }
+    return throttle_find(t, name, 2 + len, make);
+}
+
+/* For exchanges that are open. */
 static struct record *throttle_peer(struct throttle *t, const struct netaddr *peer, bool make)
 {
-    uint8_t name[2 + sizeof(peer->bytes)] = {'p', peer->family};
-    size_t len = peer->family == 4 ? 4 : peer->family == 6 ? 8 : 0;
-    memcpy(name + 2, peer->bytes, len);
-    return throttle_find(t, name, 2 + len, make);
+    return throttle_prefix(t, 'p', peer, peer->family == 4 ? 32 : peer->family == 6 ? 64 : 0, make);
+}
+
+static struct record *throttle_address(struct throttle *t, const struct netaddr *peer)
+{
+    return throttle_prefix(t, 'a', peer,
+                           peer->family == 4   ? 32
+                           : peer->family == 6 ? 128
+                                               : 0,
+                           true);
+}
+
+static struct record *throttle_network(struct throttle *t, const struct netaddr *peer)
+{
+    return throttle_prefix(t, 'n', peer,
+                           peer->family == 4   ? t->limits.bits_ipv4
+                           : peer->family == 6 ? t->limits.bits_ipv6
+                                               : 0,
+                           true);
 }
 
 static struct record *throttle_login(struct throttle *t, const char *login, bool make)
@@ -157,8 +187,11 @@ int64_t throttle_failed(struct throttle *t, const struct netaddr *peer, const ch
 {
     unsigned n = record_failed(throttle_login(t, login, true));
     if (peer != NULL) {
-        unsigned m = record_failed(throttle_peer(t, peer, true));
+        unsigned m = record_failed(throttle_address(t, peer));
+        unsigned all = record_failed(throttle_network(t, peer));
         n = m > n ? m : n;
+        if (all > t->limits.network_free && all - t->limits.network_free > n)
+            n = all - t->limits.network_free;
     }
     int64_t delay = t->limits.delay;
     while (--n > 0 && delay < t->limits.delay_max)

@@ -1,6 +1,6 @@
 /*
- * What slows guessing down: failures counted by network address and by login, which make the answer
- * to the next failure later; and how many exchanges one address has open.
+ * What slows guessing down: failures counted by address, by network and by login, which make the
+ * answer to the next failure later; and how many exchanges one address has open.
  *
  * One table for all front ends, since dirigo-auth is one process. It is bounded; the record used
  * least recently goes first, and records are keyed by a hash with a random key, so that nobody can
@@ -16,12 +16,14 @@
 #include "gateway/base/netaddr.h"
 
 struct throttle_limits {
-    int64_t delay;      /* ms, of the first failure; each one more doubles it */
-    int64_t delay_max;  /* ms */
-    int64_t memory;     /* ms after which a count of failures is halved */
-    size_t entries;     /* records kept */
-    unsigned peer_max;  /* exchanges open at one time for one address */
-    unsigned login_max; /* the same for one login */
+    int64_t delay;                 /* ms, of the first failure; each one more doubles it */
+    int64_t delay_max;             /* ms */
+    int64_t memory;                /* ms after which a count of failures is halved */
+    size_t entries;                /* records kept */
+    unsigned network_free;         /* failures of a network that slow nothing down */
+    unsigned bits_ipv4, bits_ipv6; /* of an address that are one network */
+    unsigned peer_max;             /* exchanges open at one time for one address */
+    unsigned login_max;            /* the same for one login */
 };
 
 struct throttle;

@@ -3,6 +3,7 @@ gateway_base_libbase_a_SOURCES = \
 	%D%/buf.c %D%/buf.h \
 	%D%/clock.c %D%/clock.h \
 	%D%/file.c %D%/file.h \
+	%D%/guesses.c %D%/guesses.h \
 	%D%/hmac.c %D%/hmac.h \
 	%D%/log.c %D%/log.h \
 	%D%/mem.c %D%/mem.h \

@@ -1,7 +1,7 @@
 """One client for the three protocols that log in: submission in the words of test_login.Client, so that a test of a
 mechanism is written once."""
 import test_login
-from test_login import Client
+from test_login import Client, plain
 
 SERVICES = ("submission", "imap", "pop3")
 SASL_NAME = {"submission": "smtp", "imap": "imap", "pop3": "pop3"}
@@ -16,8 +16,8 @@ WORDS = {
 class Submission(Client):
     """STARTTLS and EHLO are said; a challenge reads "+ ...", as in the other two."""
 
-    def __init__(self, stack, protocol="submission", tls=True, max_version=None, cert=None):
-        super().__init__(stack, protocol, tls=False, max_version=max_version, cert=cert)
+    def __init__(self, stack, protocol="submission", tls=True, **more):
+        super().__init__(stack, protocol, tls=False, **more)
         self.offers = self.say("EHLO client.example.net")
         if tls:
             assert self.say("STARTTLS")[-1].startswith("220")
@@ -41,6 +41,9 @@ class Submission(Client):
     def command(self, text):
         self.send(text.replace("AUTHENTICATE ", "AUTH ") + "\r\n")
         return self.end()
+
+    def password(self, user, password):
+        return self.sasl_ir("PLAIN", plain(user, password))
 
     def capabilities(self):
         return "\n".join(line for line in self.offers if line[4:].startswith("AUTH"))

@@ -60,10 +60,11 @@ class Scram:
 class Client:
     """A connection on which every byte is ours; the same words for both protocols."""
 
-    def __init__(self, stack, protocol, tls=True, max_version=None, cert=None):
-        """cert: the files of a certificate and its key."""
+    def __init__(self, stack, protocol, tls=True, max_version=None, cert=None, source="127.0.0.1"):
+        """cert: the files of a certificate and its key; source: the address to come from."""
         self.protocol = protocol
-        self.sock = socket.create_connection(("127.0.0.1", stack.ports[protocol + ("s" if tls else "")]), 20)
+        self.sock = socket.create_connection(("127.0.0.1", stack.ports[protocol + ("s" if tls else "")]), 20,
+                                             (source, 0))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.context = stack.tls()
         if max_version:

@@ -8,9 +8,9 @@ import time
 import unittest
 
 import harness
-from harness import PASSWORDS, StackTest
+from harness import PASSWORDS, SUFFIX, StackTest, run, wait_for
 from saslclient import SERVICES, WORDS, connect, ok
-from test_login import Scram, b64
+from test_login import Scram, b64, plain
 
 
 class Exporter(StackTest):
@@ -99,6 +99,98 @@ class Counted(StackTest):
                 took.append(time.monotonic() - start)
             self.assertGreaterEqual(took[1], 0.59)
             self.assertGreaterEqual(took[2], 1.19)
+
+
+class Network(StackTest):
+    """Addresses of one network slow each other down once it has failed often enough; an allowed one does not."""
+    CONF = {"auth_failure_delay": "200ms", "auth_failure_delay_limit": "1600ms", "login_failure_limit": "100",
+            "mynetworks": "192.0.2.0/24", "auth_allow_networks": "127.0.9.0/24", "auth_network_failure_limit": "4",
+            "auth_login_exchange_limit": "100"}
+
+    def guess(self, service, source, user):
+        with connect(self.stack, service, source=source) as c:
+            start = time.monotonic()
+            reply = c.password(user, "wrong")
+            self.assertTrue(reply.startswith(WORDS["denied"][service]), reply)
+            return time.monotonic() - start
+
+    def test_network(self):
+        for i in range(4):
+            self.guess(SERVICES[i % 3], f"127.0.5.{i + 1}", f"nobody{i}")
+        for i, least in ((4, 0.2), (5, 0.4), (6, 0.8), (7, 1.6), (8, 1.6)):
+            self.assertGreaterEqual(self.guess(SERVICES[i % 3], f"127.0.5.{i + 1}", f"nobody{i}"), least - 0.01)
+        # Who is in the list counts by login alone, and is not slowed down by the network.
+        times = [self.guess("imap", f"127.0.9.{i + 1}", f"somebody{i}") for i in range(12)]
+        self.assertLess(min(times[8:]), 1.2)
+
+
+class Bound(StackTest):
+    """The directory hears of so many wrong passwords and no more, whoever guesses and wherever; and it cannot be told
+    from outside whether there is such a login."""
+    CONF = {"auth_failure_delay": "50ms", "auth_failure_delay_limit": "50ms", "login_failure_limit": "100",
+            "auth_bind_failure_limit": "3", "auth_bind_failure_time": "8s"}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        slapd = cls.stack.slapd
+        run("ldapmodify", "-x", "-H", slapd.url, "-D", "cn=config", "-w", slapd.root_pw, text_in=(
+            "dn: cn=module{0},cn=config\nchangetype: modify\nadd: olcModuleLoad\nolcModuleLoad: ppolicy\n\n"
+            "dn: olcOverlay=ppolicy,olcDatabase={1}mdb,cn=config\nchangetype: add\nobjectClass: olcPPolicyConfig\n"
+            f"olcOverlay: ppolicy\nolcPPolicyDefault: cn=policy,{SUFFIX}\n"))
+        slapd.add(f"dn: cn=policy,{SUFFIX}\nobjectClass: device\nobjectClass: pwdPolicy\ncn: policy\n"
+                  "pwdAttribute: userPassword\npwdLockout: TRUE\npwdMaxFailure: 4\npwdFailureCountInterval: 7\n")
+
+    def attempts(self, user, words):
+        replies = []
+        for i, word in enumerate(words):
+            service = SERVICES[i % 3]
+            with connect(self.stack, service) as c:
+                reply = c.password(user, word)
+            kinds = [k for k in ("denied", "temporary") if reply.startswith(WORDS[k][service])]
+            replies.append("ok" if ok(reply) else kinds[0])
+        return replies
+
+    def test_no_lock(self):
+        right = PASSWORDS["bob"]
+        for user in ("bob", "not-a-user", "dave"):
+            words = [f"wrong{i}" for i in range(8)]
+            self.assertEqual(self.attempts(user, words), ["denied"] * 3 + ["temporary"] * 5, user)
+        done = run("ldapsearch", "-x", "-LLL", "-H", self.stack.slapd.url, "-D", self.stack.slapd.root_dn, "-w",
+                   self.stack.slapd.root_pw, "-b", SUFFIX, "uid=bob", "pwdFailureTime", "pwdAccountLockedTime")
+        self.assertEqual(done.stdout.count("pwdFailureTime"), 3)
+        self.assertNotIn("pwdAccountLockedTime", done.stdout)
+        # Stored keys need no server and go on; after the pause passwords do.
+        with connect(self.stack, "imap") as c:
+            self.assertTrue(ok(c.scram("bob", right)[0]))
+        wait_for("the end of the pause", lambda: self.attempts("bob", [right]) == ["ok"], 40, 0.5)
+
+    def test_an_old_password_counts_once(self):
+        for user in ("carol", "nobody-else"):
+            self.assertEqual(self.attempts(user, ["old", "old"]), ["denied"] * 2)
+        self.assertEqual(self.attempts("carol", ["old2", PASSWORDS["carol"]]), ["denied", "ok"])
+
+
+class Looks(StackTest):
+    """An unknown login, a wrong password and a disabled entry: the same words, and not before the same time."""
+    CONF = {"auth_failure_delay": "250ms", "auth_failure_delay_limit": "250ms", "login_failure_limit": "100",
+            "auth_mechanisms": "plain login scram-sha-1 scram-sha-256 scram-sha-512"}
+
+    def test_alike(self):
+        tries = {
+            "PLAIN": lambda c, user: c.sasl_ir("PLAIN", plain(user, "wrong")),
+            "LOGIN": lambda c, user: c.sasl("LOGIN", b64(user), b64("wrong")),
+            **{name: lambda c, user, name=name: c.scram(user, "wrong", name)[0]
+               for name in ("SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512")}}
+        for service in SERVICES:
+            for name, attempt in tries.items():
+                replies = set()
+                for user in ("alice", "not-a-user", "dave", "staff"):
+                    with connect(self.stack, service) as c:
+                        start = time.monotonic()
+                        replies.add(attempt(c, user))
+                        self.assertGreaterEqual(time.monotonic() - start, 0.24, (service, name, user))
+                self.assertEqual(len({r.split(" ", 1)[1] for r in replies}), 1, (service, name, replies))
 
 
 if __name__ == "__main__":

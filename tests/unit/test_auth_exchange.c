@@ -140,6 +140,9 @@ static int set_up(void **state)
                                            .delay_max = DELAY,
                                            .memory = 60000,
                                            .entries = 100,
+                                           .network_free = 20,
+                                           .bits_ipv4 = 24,
+                                           .bits_ipv6 = 64,
                                            .peer_max = 2,
                                            .login_max = 100};
     char path[96];
@@ -159,6 +162,7 @@ static int set_up(void **state)
     w->p.loop = loop_new();
     w->p.hooks = (struct auth_hooks){session_begin, session_end, report, w};
     w->p.throttle = throttle_new(&limits);
+    w->p.guesses = guesses_new(100, 100, 60000);
     w->p.cyrus = cyrus_new(conf);
     assert_non_null(w->p.cyrus);
     w->directory = ipc_server_new(w->p.loop, listen_at(w, "directory.sock", path, sizeof(path)),
@@ -187,6 +191,7 @@ static int tear_down(void **state)
     assert_int_equal(w->sessions, 0);
     assert_int_equal(w->p.exchanges, 0);
     throttle_free(&w->p.throttle);
+    guesses_free(&w->p.guesses);
     cyrus_free(&w->p.cyrus);
     secrets_close(&w->p.secrets);
     loop_free(&w->p.loop);

@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "gateway/base/buf.h"
+#include "gateway/base/clock.h"
+#include "gateway/base/guesses.h"
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
 #include "gateway/base/netaddr.h"
@@ -186,6 +188,42 @@ static void test_ticket(void **state)
     }
 }
 
+static void test_guesses(void **state)
+{
+    const struct uuid one = {{1}}, other = {{2}};
+    struct guesses *g = guesses_new(16, 2, 1000);
+    (void)state;
+    clock_set_fake(5000, 5);
+    assert_true(guesses_begin(g, &one));
+    guesses_end(g, &one, "a", GUESS_WRONG);
+    /* What cannot be told does not count, nor does the same again. */
+    for (int i = 0; i < 5; i++) {
+        assert_true(guesses_begin(g, &one));
+        guesses_end(g, &one, "a", i % 2 == 0 ? GUESS_WRONG : GUESS_UNKNOWN);
+    }
+    /* Those under way count. */
+    assert_true(guesses_begin(g, &one));
+    assert_false(guesses_begin(g, &one));
+    guesses_end(g, &one, "b", GUESS_WRONG);
+    assert_false(guesses_begin(g, &one));
+    assert_true(guesses_begin(g, &other));
+    guesses_end(g, &other, "b", GUESS_RIGHT);
+    clock_set_fake(5999, 5);
+    assert_false(guesses_begin(g, &one));
+    clock_set_fake(6000, 6);
+    assert_true(guesses_begin(g, &one));
+    guesses_end(g, &one, "c", GUESS_RIGHT);
+    for (int i = 0; i < 2; i++)
+        assert_true(guesses_begin(g, &one));
+    assert_false(guesses_begin(g, &one));
+    guesses_free(&g);
+    g = guesses_new(16, 0, 1000);
+    for (int i = 0; i < 100; i++)
+        assert_true(guesses_begin(g, &one));
+    guesses_free(&g);
+    clock_set_fake(-1, -1);
+}
+
 static void test_ticket_used(void **state)
 {
     const uint8_t key[TICKET_KEY_LEN] = {1};
@@ -251,6 +289,7 @@ int main(void)
         cmocka_unit_test(test_crc32c),
         cmocka_unit_test(test_netaddr),
         cmocka_unit_test(test_uuid),
+        cmocka_unit_test(test_guesses),
         cmocka_unit_test(test_ticket),
         cmocka_unit_test(test_ticket_used),
         cmocka_unit_test(test_role),

@@ -241,12 +241,20 @@ static void test_fake(void **state)
 static void test_throttle(void **state)
 {
     (void)state;
-    const struct throttle_limits limits = {
-        .delay = 100, .delay_max = 1000, .memory = 60000, .entries = 8, .peer_max = 2};
+    const struct throttle_limits limits = {.delay = 100,
+                                           .delay_max = 1000,
+                                           .memory = 60000,
+                                           .entries = 12,
+                                           .network_free = 3,
+                                           .bits_ipv4 = 20,
+                                           .bits_ipv6 = 64,
+                                           .peer_max = 2};
     struct throttle *t = throttle_new(&limits);
-    struct netaddr a, b;
+    struct netaddr a, b, c, d;
     (void)netaddr_parse(&a, "2001:db8::1");
     (void)netaddr_parse(&b, "2001:db8::2");
+    (void)netaddr_parse(&c, "2001:db8::3");
+    (void)netaddr_parse(&d, "2001:db8:0:1::1");
     clock_set_fake(1000, 1000);
 
     /* By login. */
@@ -255,18 +263,23 @@ static void test_throttle(void **state)
     assert_int_equal(throttle_failed(t, NULL, "alice"), 100);
     throttle_succeeded(t, "bob");
     assert_int_equal(throttle_failed(t, NULL, "bob"), 100);
-    /* By network: the two addresses are of one /64. */
+    /* By address. */
     assert_int_equal(throttle_failed(t, &a, "x"), 100);
-    assert_int_equal(throttle_failed(t, &b, "y"), 200);
+    assert_int_equal(throttle_failed(t, &a, "y"), 200);
     throttle_succeeded(t, "y");
     assert_int_equal(throttle_failed(t, &a, "y"), 400);
-    assert_int_equal(throttle_failed(t, &a, "y"), 800);
-    assert_int_equal(throttle_failed(t, &a, "y"), 1000);
-    /* With time they fade: five become two, then one. */
+    /* By network: the two are of one /64, where three are free. */
+    assert_int_equal(throttle_failed(t, &b, "z"), 100);
+    assert_int_equal(throttle_failed(t, &b, "u"), 200);
+    assert_int_equal(throttle_failed(t, &b, "v"), 400);
+    assert_int_equal(throttle_failed(t, &c, "w"), 800);
+    assert_int_equal(throttle_failed(t, &c, "w"), 1000);
+    assert_int_equal(throttle_failed(t, &d, "1"), 100);
+    /* With time they fade: of c two become one, of the network eight become four. */
     clock_set_fake(1000 + 60000, 1060);
-    assert_int_equal(throttle_failed(t, &a, "z"), 400);
-    clock_set_fake(1000 + 300000, 1300);
-    assert_int_equal(throttle_failed(t, &a, "z"), 100);
+    assert_int_equal(throttle_failed(t, &c, "2"), 200);
+    clock_set_fake(1000 + 600000, 1600);
+    assert_int_equal(throttle_failed(t, &c, "3"), 100);
     /* Open exchanges. */
     assert_true(throttle_enter(t, &a));
     assert_true(throttle_enter(t, &b));
