@@ -203,3 +203,29 @@ enum smtp_data_status smtp_data_next(struct smtp_data *d, const void *data, size
     *used = len;
     return give(d, in + from, len - from, slice, slice_len) ? SMTP_DATA_SLICE : SMTP_DATA_MORE;
 }
+
+enum smtp_data_status smtp_data_chunk(struct smtp_data *d, const void *data, size_t len,
+                                      const void **slice, size_t *slice_len)
+{
+    const unsigned char *in = data;
+    size_t pos = 0;
+
+    *slice = NULL;
+    *slice_len = 0;
+    while (pos < len) {
+        if (d->state == AT_CR) {
+            pos += after_cr(d, in[pos]);
+        } else {
+            if (d->state == AT_LINE_START)
+                line_begins(d, in[pos]);
+            pos = scan_line(d, in, pos, len);
+        }
+    }
+    return give(d, in, len, slice, slice_len) ? SMTP_DATA_SLICE : SMTP_DATA_MORE;
+}
+
+void smtp_data_chunks_end(struct smtp_data *d)
+{
+    if (d->state == AT_CR)
+        set_flaw(d, SMTP_DATA_BARE_CR);
+}

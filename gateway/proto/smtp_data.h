@@ -58,5 +58,11 @@ void smtp_data_init(struct smtp_data *d, uint64_t size_max, size_t header_max);
 /* Looks at len bytes and takes *used of them; slice points into data. */
 enum smtp_data_status smtp_data_next(struct smtp_data *d, const void *data, size_t len,
                                      size_t *used, const void **slice, size_t *slice_len);
+/* The same for the octets of a BDAT (RFC 3030), which have no dots to undo and no end of their own:
+ * all are taken, and the slice is all of them or nothing. */
+enum smtp_data_status smtp_data_chunk(struct smtp_data *d, const void *data, size_t len,
+                                      const void **slice, size_t *slice_len);
+/* The last chunk has ended: a CR without its LF is a flaw now. */
+void smtp_data_chunks_end(struct smtp_data *d);
 
 #endif

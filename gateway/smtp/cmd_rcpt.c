@@ -70,6 +70,10 @@ static void rcpt_done(struct session *s, struct restriction_result *r)
 
 void command_rcpt(struct session *s, const char *arg, size_t len)
 {
+    if (s->tx->message != NULL) {
+        session_reply(s, 503, "5.5.1", "The message is being sent with BDAT");
+        return;
+    }
     struct evaluation *e = evaluate_begin(s);
     struct restriction_address address;
     const char *error;

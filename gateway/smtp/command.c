@@ -69,6 +69,7 @@ static const struct command {
     {"RCPT", NEEDS_HELO | NEEDS_MAIL, command_rcpt},
     {"MAIL", NEEDS_HELO, command_mail},
     {"DATA", NEEDS_HELO | NEEDS_RCPT | NO_ARGUMENT | ENDS_BURST, command_data},
+    {"BDAT", NEEDS_HELO, command_bdat},
     {"EHLO", NOT_LMTP | ENDS_BURST, command_ehlo},
     {"HELO", NOT_LMTP | ENDS_BURST, command_helo},
     {"LHLO", LMTP_ONLY | ENDS_BURST, command_ehlo},

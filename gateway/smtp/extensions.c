@@ -17,6 +17,7 @@ static const struct {
     {"ENHANCEDSTATUSCODES", EXT_ENHANCEDSTATUSCODES},
     {"8BITMIME", EXT_8BITMIME},
     {"DSN", EXT_DSN},
+    {"CHUNKING", EXT_CHUNKING},
 };
 
 #define EXTENSIONS (sizeof(extensions) / sizeof(extensions[0]))

@@ -27,6 +27,7 @@ EVALUATE_LIBS = gateway/smtp/libevaluate.a $(RESTRICTION_LIBS) $(RESOLVER_CLIENT
 pkglibexec_PROGRAMS += dirigo-smtpd
 dirigo_smtpd_SOURCES = \
 	%D%/cmd_auth.c \
+	%D%/cmd_bdat.c \
 	%D%/cmd_data.c \
 	%D%/cmd_etrn.c \
 	%D%/cmd_mail.c \

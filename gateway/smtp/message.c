@@ -134,7 +134,7 @@ static void file_opened(int fd, bool full, void *arg)
         transaction_end(s);
     } else {
         m->fd = fd;
-        s->mode = MODE_DATA;
+        s->mode = s->chunk.active ? MODE_CHUNK : MODE_DATA;
         trace_headers(s, m->id, &m->trace, &m->trace_offset);
         for (size_t i = 0; i < s->tx->prepend_count; i++)
             buf_printf(&m->trace, "%s\r\n", s->tx->prepend[i]);
@@ -143,7 +143,10 @@ static void file_opened(int fd, bool full, void *arg)
             m->gathered = m->trace;
             m->trace = (struct buf){0};
         }
-        session_reply(s, 354, NULL, "End data with <CR><LF>.<CR><LF>");
+        if (!s->chunk.active)
+            session_reply(s, 354, NULL, "End data with <CR><LF>.<CR><LF>");
+        else if (s->chunk.left == 0)
+            message_chunk_end(s);
     }
     session_resume(s);
 }
@@ -174,7 +177,7 @@ static void reply_all(struct session *s, unsigned code, const char *status, cons
     struct recipient *r;
     unsigned errors = s->errors;
 
-    if (!s->flavour->lmtp) {
+    if (!s->flavour->lmtp || (s->chunk.active && !s->chunk.last)) {
         session_reply(s, code, status, "%s", text);
         return;
     }
@@ -349,6 +352,30 @@ static void end_of_data_done(struct session *s, struct restriction_result *r)
     accept_message(s);
 }
 
+/* Refuses the message for what is wrong in it, if something is. */
+static bool flawed(struct session *s)
+{
+    struct message *m = s->tx->message;
+
+    switch (m->data.flaw) {
+    case SMTP_DATA_SOUND:
+        return false;
+    case SMTP_DATA_BARE_LF:
+        reject(s, 550, "5.6.0", "Message has a bare <LF>: lines must end with <CR><LF>");
+        return true;
+    case SMTP_DATA_BARE_CR:
+        reject(s, 550, "5.6.0", "Message has a bare <CR>: lines must end with <CR><LF>");
+        return true;
+    case SMTP_DATA_NUL:
+        reject(s, 550, "5.6.0", "Message has a NUL");
+        return true;
+    case SMTP_DATA_TOO_BIG:
+        reject(s, 552, "5.3.4", "Message size exceeds the limit");
+        return true;
+    }
+    return false;
+}
+
 /* The message is complete: refused for what was wrong in it, or committed. */
 static void message_end(struct session *s)
 {
@@ -359,22 +386,8 @@ static void message_end(struct session *s)
         m->data.header_done = true; /* a message of header fields alone */
         release_header(m);
     }
-    switch (m->data.flaw) {
-    case SMTP_DATA_SOUND:
-        break;
-    case SMTP_DATA_BARE_LF:
-        reject(s, 550, "5.6.0", "Message has a bare <LF>: lines must end with <CR><LF>");
+    if (flawed(s))
         return;
-    case SMTP_DATA_BARE_CR:
-        reject(s, 550, "5.6.0", "Message has a bare <CR>: lines must end with <CR><LF>");
-        return;
-    case SMTP_DATA_NUL:
-        reject(s, 550, "5.6.0", "Message has a NUL");
-        return;
-    case SMTP_DATA_TOO_BIG:
-        reject(s, 552, "5.3.4", "Message size exceeds the limit");
-        return;
-    }
     if (m->data.received > (unsigned)s->d->conf->hopcount_limit) {
         reject(s, 554, "5.4.6", "Too many hops: the message loops");
         return;
@@ -419,4 +432,34 @@ void message_feed(struct session *s, const void *data, size_t len, size_t *used)
             return;
         }
     }
+}
+
+void message_chunk_end(struct session *s)
+{
+    struct transaction *tx = s->tx;
+
+    s->mode = MODE_COMMAND;
+    if (tx == NULL)
+        return; /* it was refused and dropped */
+    if (s->chunk.last)
+        smtp_data_chunks_end(&tx->message->data);
+    if (s->chunk.last)
+        message_end(s);
+    else if (!flawed(s)) /* told as soon as it is known; the rest of the message is not wanted */
+        session_reply(s, 250, "2.0.0", "Ok: %llu octets so far",
+                      (unsigned long long)tx->message->data.size);
+}
+
+void message_feed_chunk(struct session *s, const void *data, size_t len, size_t *used)
+{
+    struct message *m = s->tx != NULL ? s->tx->message : NULL;
+    const void *slice;
+    size_t slice_len;
+
+    *used = len < s->chunk.left ? len : (size_t)s->chunk.left;
+    s->chunk.left -= *used;
+    if (m != NULL && smtp_data_chunk(&m->data, data, *used, &slice, &slice_len) == SMTP_DATA_SLICE)
+        take_slice(m, slice, slice_len);
+    if (s->chunk.left == 0)
+        message_chunk_end(s);
 }

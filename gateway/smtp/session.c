@@ -87,6 +87,7 @@ void session_forget(struct session *s)
     s->helo = NULL;
     s->esmtp = false;
     s->early_input = false;
+    s->chunk = (struct chunk){0};
     s->login = NULL;
     auth_free(&s->auth);
 }
@@ -347,6 +348,9 @@ void session_run(struct session *s)
             break;
         if (s->mode == MODE_DATA) {
             message_feed(s, data, len, &used);
+            stream_consume(s->stream, used);
+        } else if (s->mode == MODE_CHUNK) {
+            message_feed_chunk(s, data, len, &used);
             stream_consume(s->stream, used);
         } else {
             take_line(s, data, len);

@@ -52,7 +52,8 @@ enum extension {
     EXT_ETRN = 1 << 4,
     EXT_ENHANCEDSTATUSCODES = 1 << 5,
     EXT_8BITMIME = 1 << 6,
-    EXT_DSN = 1 << 7
+    EXT_DSN = 1 << 7,
+    EXT_CHUNKING = 1 << 8
 };
 
 /* The process. */
@@ -76,13 +77,21 @@ struct smtpd {
 enum session_mode {
     MODE_COMMAND, /* a command line comes next */
     MODE_AUTH,    /* an answer to a challenge */
-    MODE_DATA     /* the message */
+    MODE_DATA,    /* the message */
+    MODE_CHUNK    /* octets of a BDAT */
 };
 
 struct transaction;
 struct expansion;
 struct message;
 struct commit;
+
+/* A BDAT under way; with zeros there is none. Without a transaction its octets are dropped. */
+struct chunk {
+    bool active;
+    bool last;
+    uint64_t left; /* octets to come */
+};
 
 /* What RCPT asked for. */
 struct rcpt_options {
@@ -112,6 +121,7 @@ struct session {
     bool greeted;
     bool last_word; /* AUTH: SCRAM's last challenge is out; an empty answer ends the login */
     unsigned errors, junk, messages;
+    struct chunk chunk;
     char *helo;
     char *etrn; /* the domain, while ETRN is evaluated */
     struct restriction_client client_name;
@@ -174,12 +184,17 @@ COMMAND_FUNCTION(ehlo);
 COMMAND_FUNCTION(mail);
 COMMAND_FUNCTION(rcpt);
 COMMAND_FUNCTION(data);
+COMMAND_FUNCTION(bdat);
 COMMAND_FUNCTION(etrn);
 COMMAND_FUNCTION(starttls);
 COMMAND_FUNCTION(auth);
 COMMAND_FUNCTION(vrfy);
 /* "AUTH PLAIN LOGIN" and its like may be offered here and now; "" where not. */
 const char *command_mechanisms(const struct session *s);
+/* The restrictions at DATA have been asked: replies and ends the transaction, or begins the
+ * message.
+ */
+void data_decided(struct session *s, struct restriction_result *r);
 /* The reply for a malformed address or argument. */
 void command_syntax_error(struct session *s, enum smtp_syntax syntax, const char *address_status,
                           const char *error);
@@ -294,10 +309,13 @@ void expand_free(struct expansion **x);
 
 /* ---- message.c ---- */
 
-/* Asks the queue for a file; replies 354, or a temporary failure. */
+/* Asks the queue for a file; replies 354 (to DATA), or a temporary failure. */
 void message_begin(struct session *s);
 /* Bytes of the DATA phase; *used of them were taken. Replies when the end has come. */
 void message_feed(struct session *s, const void *data, size_t len, size_t *used);
+/* The same for octets of a BDAT, and its end. */
+void message_feed_chunk(struct session *s, const void *data, size_t len, size_t *used);
+void message_chunk_end(struct session *s);
 /* Drops a message that was not committed, with its file. *m may be NULL. */
 void message_free(struct message **m);
 /* The session ends: a commit that is under way goes on without it. */

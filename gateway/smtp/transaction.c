@@ -39,7 +39,7 @@ void transaction_end(struct session *s)
     if (tx == NULL)
         return;
     s->tx = NULL;
-    s->mode = MODE_COMMAND;
+    s->mode = s->chunk.left > 0 ? MODE_CHUNK : MODE_COMMAND;
     message_free(&tx->message);
     expand_free(&tx->expansion);
     for (size_t i = 0; i < tx->data_list_count; i++)

@@ -17,6 +17,9 @@ struct talk {
     struct smtp_lines lines;
     struct smtp_data message;
     bool in_data;
+    bool in_chunks; /* a message of BDATs has begun */
+    uint64_t chunk_left;
+    bool chunk_last;
     struct arena *arena;
     struct buf trace; /* everything that came out */
 };
@@ -48,6 +51,15 @@ static void command(struct talk *t, const char *line, size_t len)
     if (str_is(verb, verb_len, "data")) {
         t->in_data = true;
         smtp_data_init(&t->message, 4096, 512);
+    } else if (str_is(verb, verb_len, "bdat")) {
+        const char *space = memchr(arg, ' ', arg_len);
+        size_t digits = space != NULL ? (size_t)(space - arg) : arg_len;
+        if (!t->in_chunks)
+            smtp_data_init(&t->message, 4096, 512);
+        t->in_chunks = true;
+        t->chunk_last = space != NULL;
+        if (str_uint(arg, digits, 5000, &t->chunk_left) != 0)
+            t->chunk_left = 0;
     } else if (str_is(verb, verb_len, "mail") || str_is(verb, verb_len, "rcpt")) {
         const char *keyword = str_is(verb, verb_len, "mail") ? "FROM" : "TO";
         if (smtp_path_args_parse(arg, arg_len, keyword, t->arena, &args, &error) == SMTP_SYNTAX_OK)
@@ -78,6 +90,22 @@ static size_t step(struct talk *t, const void *in, size_t len)
             /* What the header said matters only for what is kept. */
             bool sound = t->message.flaw == SMTP_DATA_SOUND;
             buf_printf(&t->trace, "[%d %u]", sound, sound ? t->message.received : 0);
+        }
+        return used;
+    }
+    if (t->chunk_left > 0) {
+        const void *slice;
+        size_t slice_len;
+        used = len < t->chunk_left ? len : (size_t)t->chunk_left;
+        t->chunk_left -= used;
+        if (smtp_data_chunk(&t->message, in, used, &slice, &slice_len) == SMTP_DATA_SLICE &&
+            (slice_len != used || t->message.flaw != SMTP_DATA_SOUND))
+            abort();
+        if (t->chunk_left == 0 && t->chunk_last) {
+            smtp_data_chunks_end(&t->message);
+            bool sound = t->message.flaw == SMTP_DATA_SOUND;
+            buf_printf(&t->trace, "[%d %u]", sound, sound ? t->message.received : 0);
+            t->in_chunks = false;
         }
         return used;
     }

@@ -181,6 +181,88 @@ class Dsn(EsmtpTest):
         self.assertIn("DSN", done.stdout)
 
 
+class Chunking(EsmtpTest):
+    CONF = {"message_size_limit": "100k", "smtpd_hard_error_limit": "100"}
+
+    def begin(self, t, *rcpts, mail=""):
+        t.say(f"MAIL FROM:<a@example.net>{mail}", "250")
+        for r in rcpts or ("alice@example.org",):
+            t.say(f"RCPT TO:<{r}>", "250")
+
+    def chunk(self, t, data, code, last=False):
+        t.send(f"BDAT {len(data)}{' LAST' if last else ''}\r\n".encode() + data)
+        return t.expect(code)
+
+    def test_chunks(self):
+        t = self.talk()
+        self.assertIn("CHUNKING", t.hello())
+        self.begin(t)
+        self.chunk(t, b"Subject: bdat\r", "250")
+        self.chunk(t, b"", "250")
+        self.chunk(t, b"\n\r\n.\r\n..dots stay\r\nRCPT TO:<bob@example.org>\r\n", "250")
+        t.say("DATA", "503")
+        t.say("RCPT TO:<bob@example.org>", "503")
+        self.chunk(t, b"bdat-end\r\n", "250 2.0.0 Ok: queued", last=True)
+        mail = self.stack.wait_mail("alice", "bdat-end")
+        self.assertTrue(mail.endswith(b"\r\n\r\n.\r\n..dots stay\r\nRCPT TO:<bob@example.org>\r\nbdat-end\r\n"), mail)
+
+    def test_pipelined_with_everything(self):
+        text = b"Subject: x\r\n\r\nbdat-pipelined\r\n"
+        t = self.talk()
+        t.send(b"MAIL FROM:<a@example.net>\r\nRCPT TO:<alice@example.org>\r\nRCPT TO:<nobody-x@example.org>\r\n" +
+               b"BDAT 5\r\n" + text[:5] + b"BDAT %d LAST\r\n" % (len(text) - 5) + text[5:] + b"BDAT 0 LAST\r\nNOOP\r\n")
+        for code in ("250", "250", "550", "250", "250 2.0.0 Ok: queued", "503", "250"):
+            t.expect(code)
+        self.stack.wait_mail("alice", "bdat-pipelined")
+
+    def test_byte_by_byte(self):
+        text = b"Subject: x\r\n\r\nbdat-bytes\r\n"
+        t = self.talk()
+        self.begin(t)
+        for b in b"BDAT 20\r\n" + text[:20] + b"BDAT %d LAST\r\n" % (len(text) - 20) + text[20:]:
+            t.send(bytes([b]))
+        t.expect("250")
+        t.expect("250 2.0.0 Ok: queued")
+        self.assertTrue(self.stack.wait_mail("alice", "bdat-bytes").endswith(text))
+
+    def test_refused_octets_are_no_commands(self):
+        t = self.talk()
+        poison = b"RSET\r\nMAIL FROM:<evil@example.net>\r\n"
+        self.chunk(t, poison, "503")
+        t.say("MAIL FROM:<a@example.net>", "250")
+        t.say("RCPT TO:<nobody-x@example.org>", "550")
+        self.chunk(t, poison, "554", last=True)
+        self.begin(t)
+        self.chunk(t, b"Subject: x\r\n\r\n\0" + poison, "550")
+        self.chunk(t, poison, "503", last=True)
+        self.begin(t)
+        self.chunk(t, b"Subject: x\n\n" + poison, "550", last=True)
+        self.begin(t)
+        self.chunk(t, b"Subject: x\r\n\r\nx\r", "550", last=True)
+        self.begin(t)
+        self.chunk(t, b"x" * 60000 + b"\r\n", "250")
+        self.chunk(t, b"x" * 60000 + b"\r\n", "552")
+        t.say("NOOP", "250")
+        self.assertNotIn("evil@example.net", self.stack.dirigod.log())
+
+    def test_bad_size_ends_the_session(self):
+        for bad in ("", "x", "-1", "5 FIRST", "5 LAST LAST", "99999999999999999999", "1x"):
+            t = self.talk()
+            self.begin(t)
+            t.say(f"BDAT {bad}".strip(), "501")
+            self.assertEqual(t.reply(), "closed")
+
+    def test_lmtp(self):
+        t = self.talk("lmtp")
+        self.begin(t, "alice@example.org", "bob@example.org")
+        self.chunk(t, b"Subject: x\r\n\r\n", "250")
+        self.chunk(t, b"bdat-lmtp\r\n", "250", last=True)
+        t.expect("250")
+        t.say("NOOP", "250")
+        self.stack.wait_mail("alice", "bdat-lmtp")
+        self.stack.wait_mail("bob", "bdat-lmtp")
+
+
 class Withheld(EsmtpTest):
     CONF = {"smtpd_discard_ehlo_keywords": "dsn, etrn, nonsense"}
 

@@ -130,12 +130,49 @@ static void test_size_and_8bit(void **state)
     buf_free(&out);
 }
 
+/* Chunks (RFC 3030): no dots, the header is looked at all the same, whatever the pieces are. */
+static void test_chunks(void **state)
+{
+    static const struct {
+        const char *text;
+        enum smtp_data_flaw flaw;
+    } cases[] = {
+        {"Received: a\r\nDate: x\r\n\r\n.\r\n..\r\n.", SMTP_DATA_SOUND},
+        {"Received: a\r\nDate: x\r\n\r\nx\n", SMTP_DATA_BARE_LF},
+        {"Received: a\r\nDate: x\r\n\r\nx\ry", SMTP_DATA_BARE_CR},
+        {"Received: a\r\nDate: x\r\n\r\nx\r", SMTP_DATA_BARE_CR},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t len = strlen(cases[i].text);
+        for (size_t piece = 1; piece <= len; piece++) {
+            struct smtp_data d;
+            struct buf out = {.max = 1000};
+            const void *slice;
+            size_t n;
+            smtp_data_init(&d, 1000, 1000);
+            for (size_t at = 0; at < len; at += piece) {
+                size_t take = len - at < piece ? len - at : piece;
+                if (smtp_data_chunk(&d, cases[i].text + at, take, &slice, &n) == SMTP_DATA_SLICE)
+                    buf_append(&out, slice, n);
+            }
+            smtp_data_chunks_end(&d);
+            assert_int_equal(d.flaw, cases[i].flaw);
+            assert_int_equal(d.received, 1);
+            assert_int_equal(d.fields_seen, SMTP_HEADER_DATE);
+            if (d.flaw == SMTP_DATA_SOUND)
+                assert_string_equal(buf_str(&out), cases[i].text);
+            buf_free(&out);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_end_and_dots),  cmocka_unit_test(test_smuggling),
         cmocka_unit_test(test_header),        cmocka_unit_test(test_header_size),
-        cmocka_unit_test(test_size_and_8bit),
+        cmocka_unit_test(test_size_and_8bit), cmocka_unit_test(test_chunks),
     };
     return cmocka_run_group_tests_name("smtp_data", tests, NULL, NULL);
 }
