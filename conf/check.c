@@ -13,6 +13,8 @@
 #include "gateway/base/netaddr.h"
 #include "gateway/base/str.h"
 
+#define SERVICES "smtp submission submissions lmtp imap imaps pop3 pop3s"
+
 struct check {
     const struct conf *conf;
     struct buf *errors;
@@ -168,11 +170,21 @@ static void check_ports(struct check *c)
     }
 }
 
+static void check_networks(struct check *c, const char *name, const struct conf_list *list)
+{
+    struct netaddr_prefix prefix;
+    for (size_t i = 0; i < list->n; i++)
+        if (netaddr_prefix_parse(&prefix, list->v[i]) < 0)
+            check_fault(c, name,
+                        "\"%s\" is no network; write 192.0.2.0/24 or [2001:db8::]/32, with no bit "
+                        "set behind the prefix",
+                        list->v[i]);
+}
+
 static void check_network(struct check *c)
 {
     const struct conf *conf = c->conf;
-    check_words(c, "protocols", &conf->protocols,
-                "smtp submission submissions lmtp imap imaps pop3 pop3s");
+    check_words(c, "protocols", &conf->protocols, SERVICES);
     if (conf->protocols.n == 0)
         check_fault(c, "protocols", "is empty; name at least one service, such as smtp");
     if (conf->inet_interfaces.n == 0)
@@ -185,14 +197,11 @@ static void check_network(struct check *c)
             check_fault(c, "inet_interfaces",
                         "\"%s\" is no IP address; write all, loopback-only, or addresses", word);
     }
-    for (size_t i = 0; i < conf->mynetworks.n; i++) {
-        struct netaddr_prefix prefix;
-        if (netaddr_prefix_parse(&prefix, conf->mynetworks.v[i]) < 0)
-            check_fault(c, "mynetworks",
-                        "\"%s\" is no network; write 192.0.2.0/24 or [2001:db8::]/32, with no bit "
-                        "set behind the prefix",
-                        conf->mynetworks.v[i]);
-    }
+    check_networks(c, "mynetworks", &conf->mynetworks);
+    check_networks(c, "auth_allow_networks", &conf->auth_allow_networks);
+    check_networks(c, "haproxy_trusted_networks", &conf->haproxy_trusted_networks);
+    check_networks(c, "smtpd_authorized_xclient_hosts", &conf->smtpd_authorized_xclient_hosts);
+    check_words(c, "haproxy_protocols", &conf->haproxy_protocols, SERVICES);
     struct netaddr source;
     if (*conf->smtp_bind_address != '\0' &&
         (netaddr_parse(&source, conf->smtp_bind_address) < 0 || source.family != 4))
@@ -200,22 +209,28 @@ static void check_network(struct check *c)
     check_ports(c);
 }
 
-/* ZONE=ADDRESS[@PORT] */
-static void check_zones(struct check *c, const char *name, const struct conf_list *list)
+/* ADDRESS[@PORT], and #NAME where tls is set. */
+static bool is_name_server(const char *server, bool tls)
+{
+    struct netaddr addr;
+    uint64_t port = 53;
+    size_t end = strcspn(server, "#"), len = strcspn(server, "@#");
+    char *text = mem_strndup(server, len);
+    bool ok = netaddr_parse(&addr, text) == 0 &&
+              (len == end ||
+               (str_uint(server + len + 1, end - len - 1, 65535, &port) == 0 && port > 0)) &&
+              (server[end] == '\0' || (tls && server[end + 1] != '\0'));
+    free(text);
+    return ok;
+}
+
+static void check_zones(struct check *c, const char *name, const struct conf_list *list, bool tls)
 {
     for (size_t i = 0; i < list->n; i++) {
-        struct netaddr addr;
-        uint64_t port = 53;
         const char *equals = strchr(list->v[i], '=');
-        const char *at = equals == NULL ? NULL : strchr(equals, '@');
-        char *text = equals == NULL ? mem_strdup("")
-                     : at == NULL   ? mem_strdup(equals + 1)
-                                    : mem_strndup(equals + 1, (size_t)(at - equals - 1));
-        if (netaddr_parse(&addr, text) < 0 || equals == list->v[i] ||
-            (at != NULL && str_uint(at + 1, strlen(at + 1), 65535, &port) < 0) || port == 0)
-            check_fault(c, name, "\"%s\" is no zone; write ZONE=ADDRESS or ZONE=ADDRESS@PORT",
-                        list->v[i]);
-        free(text);
+        if (equals == NULL || equals == list->v[i] || !is_name_server(equals + 1, tls))
+            check_fault(c, name, "\"%s\" is no zone; write ZONE=ADDRESS or ZONE=ADDRESS@PORT%s",
+                        list->v[i], tls ? ", and #NAME behind it for TLS" : "");
     }
 }
 
@@ -316,8 +331,8 @@ static void check_rest(struct check *c)
     if (*conf->resolver_trust_anchor_file != '\0')
         check_readable(c, "resolver_trust_anchor_file", conf->resolver_trust_anchor_file,
                        "install the package dns-root-data, or leave it empty for no validation");
-    check_zones(c, "resolver_forward_zones", &conf->resolver_forward_zones);
-    check_zones(c, "resolver_stub_zones", &conf->resolver_stub_zones);
+    check_zones(c, "resolver_forward_zones", &conf->resolver_forward_zones, true);
+    check_zones(c, "resolver_stub_zones", &conf->resolver_stub_zones, false);
 
     /* Unix sockets are named in 107 characters. */
     if (strlen(conf->run_directory) + strlen("/mailbox-63.sock") > 107)

@@ -3,6 +3,7 @@ conf_libconf_a_SOURCES = \
 	%D%/check.c \
 	%D%/conf.c %D%/conf.h %D%/parameters.def \
 	%D%/lines.c %D%/lines.h \
+	%D%/networks.c %D%/networks.h \
 	%D%/value.c %D%/value.h
 
 # What a program links that reads a configuration.

@@ -1,6 +1,7 @@
 noinst_LIBRARIES += gateway/proto/libproto.a
 gateway_proto_libproto_a_SOURCES = \
 	%D%/dns.c %D%/dns.h \
+	%D%/haproxy.c %D%/haproxy.h \
 	%D%/header.c %D%/header.h \
 	%D%/mime.c %D%/mime.h \
 	%D%/mime_value.c %D%/mime_value.h \
@@ -14,6 +15,11 @@ gateway_proto_libproto_a_SOURCES = \
 PROTO_LIBS = gateway/proto/libproto.a
 
 if TESTS_ENABLED
+check_PROGRAMS += tests/unit/test_haproxy
+tests_unit_test_haproxy_SOURCES = tests/unit/test_haproxy.c
+tests_unit_test_haproxy_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_haproxy_LDADD = $(PROTO_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_dns
 tests_unit_test_dns_SOURCES = tests/unit/test_dns.c
 tests_unit_test_dns_CFLAGS = $(UNIT_CFLAGS)

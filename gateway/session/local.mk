@@ -3,6 +3,7 @@ noinst_LIBRARIES += gateway/session/libsession.a
 gateway_session_libsession_a_SOURCES = \
 	%D%/front_tls.c %D%/front_tls.h \
 	%D%/handoff.c %D%/handoff.h %D%/handoff_index.c \
+	%D%/haproxy_gate.c %D%/haproxy_gate.h \
 	%D%/login.c %D%/login.h \
 	%D%/login_service.c \
 	%D%/peers.c %D%/peers.h

@@ -5,6 +5,7 @@
 #include "gateway/base/mem.h"
 #include "gateway/base/str.h"
 #include "gateway/session/front_tls.h"
+#include "gateway/session/haproxy_gate.h"
 #include "gateway/session/login.h"
 
 struct login_service {
@@ -12,6 +13,7 @@ struct login_service {
     const struct login_protocol *protocol;
     struct tls_context *tls; /* of the process once there is one */
     struct login_process *process;
+    struct haproxy_gate *gate;
 };
 
 int login_service_open(struct service *s, const struct login_protocol *protocol)
@@ -46,6 +48,13 @@ static void login_service_end(void *arg)
     service_session_end(ls->service);
 }
 
+static void login_service_take(const char *protocol, int fd, const struct netaddr *client,
+                               void *arg)
+{
+    struct login_service *ls = arg;
+    login_process_accept(ls->process, fd, client, str_ieq(protocol, ls->protocol->name_tls));
+}
+
 int login_service_start(struct service *s)
 {
     struct login_service *ls = service_data(s);
@@ -62,6 +71,7 @@ int login_service_start(struct service *s)
         .arg = ls,
     };
     ls->process = login_process_new(&setup);
+    ls->gate = haproxy_gate_new(setup.loop, setup.conf, login_service_take, ls);
     return 0;
 }
 
@@ -69,7 +79,7 @@ void login_service_accept(struct service *s, const char *protocol, int fd,
                           const struct netaddr *peer)
 {
     struct login_service *ls = service_data(s);
-    login_process_accept(ls->process, fd, peer, str_ieq(protocol, ls->protocol->name_tls));
+    haproxy_gate_accept(ls->gate, protocol, fd, peer);
 }
 
 void login_service_tls_keys(struct service *s, const void *keys, size_t len)
@@ -91,6 +101,7 @@ void login_service_stop(struct service *s)
     if (ls == NULL)
         return;
     service_set_data(s, NULL);
+    haproxy_gate_free(&ls->gate);
     /* The process took the context over. */
     if (ls->process == NULL)
         tls_context_free(&ls->tls);

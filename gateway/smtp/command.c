@@ -78,6 +78,7 @@ static const struct command {
     {"STARTTLS", NO_ARGUMENT | ENDS_BURST, command_starttls},
     {"AUTH", NEEDS_HELO, command_auth},
     {"NOOP", JUNK | ENDS_BURST, command_noop},
+    {"XCLIENT", NOT_LMTP | ENDS_BURST, command_xclient},
     {"ETRN", NEEDS_HELO | NOT_LMTP | JUNK | ENDS_BURST, command_etrn},
     {"VRFY", JUNK | ENDS_BURST, command_vrfy},
     {"HELP", JUNK | ENDS_BURST, command_help},
@@ -141,9 +142,7 @@ void command_run(struct session *s, size_t len, bool more)
 
 /* ---- greetings ---- */
 
-/* A name that goes into Received fields and the log. What could end a comment or a field there
- * becomes '?'; whether such a name is welcome is a restriction's business. */
-static char *take_helo(const char *arg, size_t len)
+char *helo_name(const char *arg, size_t len)
 {
     if (len == 0 || len > SMTP_DOMAIN_MAX)
         return NULL;
@@ -181,7 +180,7 @@ static void helo_done(struct session *s, struct restriction_result *r)
 
 static void hello(struct session *s, const char *arg, size_t len, bool esmtp)
 {
-    char *helo = take_helo(arg, len);
+    char *helo = helo_name(arg, len);
 
     if (helo == NULL) {
         session_reply(s, 501, "5.5.4", "A host name is needed");

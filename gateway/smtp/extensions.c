@@ -14,6 +14,7 @@ static const struct {
     {"STARTTLS", EXT_STARTTLS},
     {"AUTH", EXT_AUTH},
     {"ETRN", EXT_ETRN},
+    {"XCLIENT", EXT_XCLIENT},
     {"ENHANCEDSTATUSCODES", EXT_ENHANCEDSTATUSCODES},
     {"8BITMIME", EXT_8BITMIME},
     {"DSN", EXT_DSN},
@@ -51,6 +52,8 @@ bool extension_offered(const struct session *s, enum extension e)
         return !s->tls;
     case EXT_AUTH:
         return command_mechanisms(s)[0] != '\0';
+    case EXT_XCLIENT:
+        return s->may_name_client;
     case EXT_ETRN:
         return !f->submission && !f->lmtp;
     default:
@@ -66,6 +69,8 @@ static void put_values(struct session *s, enum extension e, char *dst, size_t si
     dst[0] = '\0';
     if (e == EXT_SIZE)
         snprintf(dst, size, " %llu", (unsigned long long)conf->message_size_limit);
+    else if (e == EXT_XCLIENT)
+        snprintf(dst, size, " NAME REVERSE_NAME ADDR PORT PROTO HELO");
     else if (e == EXT_AUTH)
         snprintf(dst, size, " %s", command_mechanisms(s));
 }

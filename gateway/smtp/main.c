@@ -6,6 +6,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/str.h"
 #include "gateway/session/front_tls.h"
+#include "gateway/session/haproxy_gate.h"
 #include "gateway/smtp/dnsl.h"
 #include "gateway/smtp/policy_client.h"
 #include "gateway/smtp/smtpd.h"
@@ -31,6 +32,7 @@ static void smtpd_free(struct smtpd *d)
 {
     directory_close(&d->evaluator.directory);
     tls_context_free(&d->tls);
+    networks_free(&d->xclients);
     evaluator_release(&d->evaluator);
     mem_wipe_free(d->line, d->line_size);
     buf_wipe_free(&d->out);
@@ -46,6 +48,7 @@ static int smtpd_open(struct service *service)
     d->loop = service_loop(service);
     d->conf = service_conf(service);
     TAILQ_INIT(&d->sessions);
+    networks_read(&d->xclients, &d->conf->smtpd_authorized_xclient_hosts);
     d->line_size = (size_t)d->conf->line_length_limit;
     if (d->line_size < AUTH_LINE_MAX)
         d->line_size = AUTH_LINE_MAX;
@@ -109,6 +112,19 @@ static void on_ended(const struct uuid *owner, void *arg)
             session_revoke(s);
 }
 
+static void smtpd_take(const char *protocol, int fd, const struct netaddr *peer, void *arg)
+{
+    struct smtpd *d = arg;
+    const struct flavour *flavour = &flavours[0];
+
+    for (size_t i = 0; i < sizeof(flavours) / sizeof(flavours[0]); i++)
+        if (strcmp(flavours[i].protocol, protocol) == 0)
+            flavour = &flavours[i];
+    session_new(d, flavour, fd, peer);
+    if (!timer_pending(d->report))
+        timer_set(d->report, REPORT_INTERVAL);
+}
+
 static int smtpd_start(struct service *service)
 {
     struct smtpd *d = service_data(service);
@@ -121,6 +137,7 @@ static int smtpd_start(struct service *service)
     d->auth = auth_client_new(d->loop, service_run_path(service, "auth.sock"), d->conf);
     d->queue = queue_client_new(d->loop, service_run_path(service, "queue.sock"));
     d->report = timer_new(d->loop, send_report, d);
+    d->gate = haproxy_gate_new(d->loop, d->conf, smtpd_take, d);
     return 0;
 }
 
@@ -128,14 +145,8 @@ static void smtpd_accept(struct service *service, const char *protocol, int fd,
                          const struct netaddr *peer)
 {
     struct smtpd *d = service_data(service);
-    const struct flavour *flavour = &flavours[0];
 
-    for (size_t i = 0; i < sizeof(flavours) / sizeof(flavours[0]); i++)
-        if (strcmp(flavours[i].protocol, protocol) == 0)
-            flavour = &flavours[i];
-    session_new(d, flavour, fd, peer);
-    if (!timer_pending(d->report))
-        timer_set(d->report, REPORT_INTERVAL);
+    haproxy_gate_accept(d->gate, protocol, fd, peer);
 }
 
 static void smtpd_tls_keys(struct service *service, const void *keys, size_t len)
@@ -163,6 +174,7 @@ static void smtpd_stop(struct service *service)
         return;
     while ((s = TAILQ_FIRST(&d->sessions)) != NULL)
         session_free(s);
+    haproxy_gate_free(&d->gate);
     timer_free(&d->report);
     queue_client_free(&d->queue);
     auth_client_free(&d->auth);

@@ -154,7 +154,7 @@ static void greeting_done(struct session *s, struct restriction_result *r)
     s->greeted = true;
 }
 
-static void greet(struct session *s)
+void session_greet(struct session *s)
 {
     if (s->d->conf->smtpd_delay_reject || s->flavour->submission) {
         session_reply(s, 220, NULL, "%s", s->d->conf->smtpd_banner);
@@ -162,7 +162,6 @@ static void greet(struct session *s)
     } else {
         evaluate(s, 1u << STAGE_CLIENT, NULL, greeting_done);
     }
-    session_run(s);
 }
 
 static void on_input(struct stream *stream, void *arg)
@@ -179,10 +178,9 @@ static void on_secured(struct stream *stream, void *arg)
     stream_tls_info(stream, &s->tls_info);
     front_tls_log(stream, s->id);
     s->waiting = false;
-    if (s->greeted)
-        session_run(s);
-    else
-        greet(s);
+    if (!s->greeted)
+        session_greet(s);
+    session_run(s);
 }
 
 /* Past the stream, which has ended or was never made. What does not fit at once is not sent. */
@@ -233,6 +231,7 @@ void session_new(struct smtpd *d, const struct flavour *flavour, int fd, const s
     id_new(s->id);
     smtp_lines_init(&s->lines, (size_t)d->conf->line_length_limit);
     s->trusted = evaluator_trusts(&d->evaluator, peer);
+    s->may_name_client = networks_contain(&d->xclients, peer);
     TAILQ_INSERT_TAIL(&d->sessions, s, link);
     d->connections++;
     log_info("connect", LOG_STR("id", s->id), LOG_STR("peer", netaddr_str(peer, text)),
@@ -243,7 +242,8 @@ void session_new(struct smtpd *d, const struct flavour *flavour, int fd, const s
         session_wait(s, false);
         stream_start_tls_server(s->stream, d->tls, NULL);
     } else {
-        greet(s);
+        session_greet(s);
+        session_run(s);
     }
 }
 

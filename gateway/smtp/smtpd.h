@@ -18,7 +18,7 @@
 #include <sys/queue.h>
 #include <sys/tree.h>
 
-#include "conf/conf.h"
+#include "conf/networks.h"
 #include "directory/client.h"
 #include "directory/resolve.h"
 #include "gateway/base/buf.h"
@@ -45,6 +45,7 @@ struct flavour {
 
 /* Service extensions (RFC 5321 section 2.2), bits. */
 enum extension {
+    EXT_XCLIENT = 1 << 24,
     EXT_PIPELINING = 1 << 0,
     EXT_SIZE = 1 << 1,
     EXT_STARTTLS = 1 << 2,
@@ -64,6 +65,8 @@ struct smtpd {
     struct tls_context *tls;
     struct auth_client *auth;
     struct queue_client *queue;
+    struct haproxy_gate *gate;
+    struct networks xclients; /* who may use XCLIENT */
     struct evaluator evaluator;
     unsigned withheld; /* enum extension, by smtpd_discard_ehlo_keywords */
     TAILQ_HEAD(session_list, session) sessions;
@@ -107,15 +110,16 @@ struct session {
     struct smtp_lines lines;
     struct netaddr peer;
     enum session_mode mode;
-    bool waiting;     /* for another process */
-    bool running;     /* session_run is on the stack */
-    bool closing;     /* ends when its replies are sent */
-    bool ending;      /* only its last reply has to leave */
-    bool revoked;     /* the login is worth nothing any more */
-    bool no_timeout;  /* the stream's time-out is off while we are the slow ones */
-    bool esmtp;       /* EHLO or LHLO */
-    bool trusted;     /* in mynetworks */
-    bool early_input; /* sent more than it was allowed to before a reply */
+    bool waiting;         /* for another process */
+    bool running;         /* session_run is on the stack */
+    bool closing;         /* ends when its replies are sent */
+    bool ending;          /* only its last reply has to leave */
+    bool revoked;         /* the login is worth nothing any more */
+    bool no_timeout;      /* the stream's time-out is off while we are the slow ones */
+    bool esmtp;           /* EHLO or LHLO */
+    bool trusted;         /* in mynetworks */
+    bool may_name_client; /* by XCLIENT; what the connection's own address allows */
+    bool early_input;     /* sent more than it was allowed to before a reply */
     bool tls;
     struct tls_info tls_info; /* with tls */
     bool greeted;
@@ -143,6 +147,8 @@ void session_new(struct smtpd *d, const struct flavour *flavour, int fd,
                  const struct netaddr *peer);
 /* Drops the connection at once. */
 void session_free(struct session *s);
+/* Says the greeting, or why there is none; session_run sends it. */
+void session_greet(struct session *s);
 /* Goes on with what the client has sent; a session may be gone afterwards. */
 void session_run(struct session *s);
 /* The command goes on in a callback; patient: the client may be silent as long as it takes. */
@@ -178,6 +184,10 @@ void auth_answer(struct session *s, size_t len);
 /* Ends the exchange without a login and without a reply. */
 void auth_abort(struct session *s);
 
+/* A client's name for itself, as it goes into Received fields and the log, allocated: what could
+ * end a comment or a field there becomes '?'; whether such a name is welcome is a restriction's
+ * business. NULL: none, or too long. */
+char *helo_name(const char *arg, size_t len);
 #define COMMAND_FUNCTION(name) void command_##name(struct session *s, const char *arg, size_t len)
 COMMAND_FUNCTION(helo);
 COMMAND_FUNCTION(ehlo);
@@ -186,6 +196,7 @@ COMMAND_FUNCTION(rcpt);
 COMMAND_FUNCTION(data);
 COMMAND_FUNCTION(bdat);
 COMMAND_FUNCTION(etrn);
+COMMAND_FUNCTION(xclient);
 COMMAND_FUNCTION(starttls);
 COMMAND_FUNCTION(auth);
 COMMAND_FUNCTION(vrfy);

@@ -27,7 +27,7 @@ FOREIGN = {
 PUBLIC = {
     "gateway/resolver": {"client.h", "protocol.h"},
     "gateway/queue": {"client.h", "options.h", "protocol.h"},
-    "gateway/session": {"front_tls.h", "handoff.h", "login.h"},
+    "gateway/session": {"front_tls.h", "haproxy_gate.h", "handoff.h", "login.h"},
     "gateway/store": {"names.h", "session.h", "mailbox.h", "owner.h", "view.h", "message.h"},
     "gateway/master": {"protocol.h"},
     "gateway/smtp": {"evaluate.h", "restriction.h"},
