@@ -33,9 +33,12 @@ uint32_t queue_open_file(struct queue_client *c, void (*fn)(int fd, bool full, v
                          void *arg);
 void queue_cancel(struct queue_client *c, uint32_t id);
 
+#define QUEUE_HOST_SMTP "smtp:"
+
 enum queue_rcpt_kind {
     QUEUE_RCPT_MAILBOX, /* link into the mailbox of owner */
-    QUEUE_RCPT_REMOTE,  /* relay to address; host, if not NULL, is the next hop (mailHost) */
+    QUEUE_RCPT_REMOTE,  /* relay to address; host, if not NULL, is the next hop: a host
+                           (mailHost), or "smtp:HOP" (FILTER) */
     QUEUE_RCPT_EXPANDED /* nothing but the report that address stands for several others */
 };
 

@@ -72,9 +72,12 @@ static void destination_changed(struct queue *q, struct destination *d)
     }
 }
 
-/* Where a recipient goes: "[host]" that the directory names, else the address's domain. */
+/* Where a recipient goes: the hop behind "smtp:", "[host]" that the directory names, else the
+ * address's domain. */
 static char *next_hop(const struct envelope_rcpt *r)
 {
+    if (r->host != NULL && strncmp(r->host, QUEUE_HOST_SMTP, strlen(QUEUE_HOST_SMTP)) == 0)
+        return mem_strdup(r->host + strlen(QUEUE_HOST_SMTP));
     if (r->host != NULL && *r->host != '\0')
         return *r->host == '[' ? mem_strdup(r->host) : mem_printf("[%s]", r->host);
     const char *at = strrchr(r->address, '@');

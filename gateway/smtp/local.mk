@@ -34,6 +34,7 @@ dirigo_smtpd_SOURCES = \
 	%D%/cmd_mail.c \
 	%D%/cmd_rcpt.c \
 	%D%/command.c \
+	%D%/effects.c \
 	%D%/expand.c \
 	%D%/extensions.c \
 	%D%/main.c \

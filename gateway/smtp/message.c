@@ -277,6 +277,7 @@ static void commit(struct session *s)
         .sender = tx->sender.full,
         .client = client,
         .login = s->login != NULL ? s->login->login : NULL,
+        .hold = tx->hold,
         .size = m->written,
         .trace_offset = m->trace_offset,
         .body_8bit = tx->body_8bit || m->data.has_8bit,
@@ -331,7 +332,7 @@ static void accept_message(struct session *s)
 {
     if (s->tx->discard)
         discard(s);
-    else if (s->tx->redirect != NULL && transaction_redirect(s) != 0)
+    else if (transaction_apply_effects(s) != 0)
         reject(s, 451, "4.3.5", "Server configuration error");
     else if (!expand(s, expanded))
         commit(s);

@@ -7,7 +7,8 @@
 #include "gateway/base/str.h"
 #include "gateway/smtp/restriction_impl.h"
 
-#define WORD_MAX 64
+#define WORD_MAX      64
+#define HOLD_TEXT_MAX 300
 
 /* An action that is being carried out. */
 struct action {
@@ -102,13 +103,64 @@ static enum verdict do_discard(const struct action *a)
     return restriction_effect(a->run, EFFECT_DISCARD, a->text);
 }
 
+static bool is_address(const char *s)
+{
+    const char *at = strrchr(s, '@');
+
+    return at != NULL && at != s && smtp_hostname_valid(at + 1, strlen(at + 1));
+}
+
 static enum verdict do_redirect(const struct action *a)
 {
-    const char *at = strrchr(a->text, '@');
-
-    if (at == NULL || at == a->text || !smtp_hostname_valid(at + 1, strlen(at + 1)))
+    if (!is_address(a->text))
         return restriction_misconfigured(a->run, "REDIRECT needs an address", a->all);
     return restriction_effect(a->run, EFFECT_REDIRECT, a->text);
+}
+
+static enum verdict do_bcc(const struct action *a)
+{
+    if (!is_address(a->text))
+        return restriction_misconfigured(a->run, "BCC needs an address", a->all);
+    return restriction_effect(a->run, EFFECT_BCC, a->text);
+}
+
+/* Who looks at the queue reads why: the text, and the entry that says so. */
+static enum verdict do_hold(const struct action *a)
+{
+    char why[HOLD_TEXT_MAX];
+
+    snprintf(why, sizeof(why), "%s%s%s", a->text, *a->text != '\0' ? " " : "by ",
+             a->dn != NULL ? a->dn : "a policy service");
+    return restriction_effect(a->run, EFFECT_HOLD, why);
+}
+
+/* "HOST", "[HOST]" or "[ADDRESS]", with an optional ":PORT". */
+static bool is_hop(const char *s)
+{
+    bool bracket = *s == '[';
+    size_t len = strcspn(s + bracket, bracket ? "]" : ":");
+    const char *rest = s + bracket + len;
+    uint64_t port;
+
+    if (len == 0 || len > RESTRICTION_NAME_MAX || (bracket && *rest++ != ']'))
+        return false;
+    for (const char *p = s + bracket; p < s + bracket + len; p++)
+        if (!isalnum((unsigned char)*p) && strchr(bracket ? ".-:_" : ".-_", *p) == NULL)
+            return false;
+    if (*rest == '\0')
+        return true;
+    return *rest == ':' && str_uint(rest + 1, strlen(rest + 1), 65535, &port) == 0 && port > 0;
+}
+
+static enum verdict do_filter(const struct action *a)
+{
+    static const char transport[] = "smtp:";
+
+    if (!str_istarts(a->text, transport) || !is_hop(a->text + strlen(transport)))
+        return restriction_misconfigured(
+            a->run, "FILTER needs smtp:HOST, smtp:[HOST] or smtp:[ADDRESS], with an optional :PORT",
+            a->all);
+    return restriction_effect(a->run, EFFECT_FILTER, a->text);
 }
 
 /* "Name: value" (RFC 5322 section 2.2), in printable ASCII. */
@@ -133,11 +185,6 @@ static enum verdict do_prepend(const struct action *a)
     return restriction_effect(a->run, EFFECT_PREPEND, a->text);
 }
 
-static enum verdict do_unsupported(const struct action *a)
-{
-    return restriction_misconfigured(a->run, "the action is not supported", a->all);
-}
-
 static const struct {
     const char *word;
     enum verdict (*run)(const struct action *a);
@@ -153,9 +200,9 @@ static const struct {
     {"DISCARD", do_discard},
     {"REDIRECT", do_redirect},
     {"PREPEND", do_prepend},
-    {"HOLD", do_unsupported},
-    {"FILTER", do_unsupported},
-    {"BCC", do_unsupported},
+    {"HOLD", do_hold},
+    {"FILTER", do_filter},
+    {"BCC", do_bcc},
 };
 
 enum verdict restriction_act(struct restriction_run *run, enum restriction_subject subject,

@@ -210,7 +210,10 @@ struct restriction_trace {
 enum effect_kind {
     EFFECT_DISCARD,
     EFFECT_REDIRECT, /* to the address in text */
-    EFFECT_PREPEND   /* the header field in text */
+    EFFECT_PREPEND,  /* the header field in text */
+    EFFECT_HOLD,     /* in the queue; why is in text */
+    EFFECT_FILTER,   /* to the next hop in text, "smtp:HOP" */
+    EFFECT_BCC       /* also to the address in text */
 };
 #define RESTRICTION_EFFECTS_MAX 16
 #define RESTRICTION_FIELD_MAX   900

@@ -248,6 +248,7 @@ bool evaluate_end_of_data(struct session *s, uint64_t size,
 struct recipient {
     STAILQ_ENTRY(recipient) link;
     const char *address; /* as given, with $myorigin where it had no domain */
+    struct rcpt_options options;
 };
 
 /* Where the message goes; each once. */
@@ -277,6 +278,10 @@ struct transaction {
     const char *redirect;                         /* the same; NULL: no */
     const char *prepend[RESTRICTION_EFFECTS_MAX]; /* header fields, without doubles */
     size_t prepend_count;
+    const char *hold;                         /* why it is held; NULL: it is not */
+    const char *filter;                       /* "smtp:HOP": its next hop; NULL: as usual */
+    const char *bcc[RESTRICTION_EFFECTS_MAX]; /* who gets it, too */
+    size_t bcc_count;
     struct message *message;
 };
 
@@ -290,13 +295,17 @@ int transaction_add(struct session *s, const char *address, const struct rcpt_op
 /* Adds one place, or a large group to be expanded (expand.c); -1 where there are too many. */
 int transaction_target(struct session *s, const struct delivery *d, const char *original,
                        const struct rcpt_options *options);
-/* Keeps what restrictions want done with the message. */
-void transaction_take_effects(struct transaction *tx, const struct restriction_run *run);
-/* Replaces the targets by those of tx->redirect; -1 where that leads nowhere now. */
-int transaction_redirect(struct session *s);
+
 /* Remembers a list for DATA (the reference is taken over); -1 where there are too many. */
 int transaction_add_data_list(struct transaction *tx, struct restriction_list *list,
                               const char *dn);
+
+/* ---- effects.c ---- */
+
+/* Keeps what restrictions want done with the message. */
+void transaction_take_effects(struct transaction *tx, const struct restriction_run *run);
+/* Makes the targets what FILTER, REDIRECT and BCC say; -1 where an address leads nowhere now. */
+int transaction_apply_effects(struct session *s);
 
 /* ---- expand.c: large groups ---- */
 

@@ -138,6 +138,7 @@ int transaction_add(struct session *s, const char *address, const struct rcpt_op
     r->address = text;
     if (options.orcpt != NULL && (options.orcpt = arena_strdup(tx->arena, options.orcpt)) == NULL)
         return -1;
+    r->options = options;
     bool several = res->count > 1 || (res->count == 1 && res->deliveries[0].kind == DELIVERY_LIST);
     if (several && add_expansion(s, r->address, &options) != 0)
         return -1;
@@ -147,55 +148,6 @@ int transaction_add(struct session *s, const char *address, const struct rcpt_op
     STAILQ_INSERT_TAIL(&tx->recipients, r, link);
     tx->recipient_count++;
     return 0;
-}
-
-static void prepend(struct transaction *tx, const char *field)
-{
-    for (size_t i = 0; i < tx->prepend_count; i++)
-        if (strcmp(tx->prepend[i], field) == 0)
-            return;
-    char *copy = arena_strdup(tx->arena, field);
-    if (copy != NULL && tx->prepend_count < RESTRICTION_EFFECTS_MAX)
-        tx->prepend[tx->prepend_count++] = copy;
-}
-
-void transaction_take_effects(struct transaction *tx, const struct restriction_run *run)
-{
-    for (size_t i = 0; i < run->effect_count; i++) {
-        const struct restriction_effect *e = &run->effects[i];
-        if (e->kind == EFFECT_DISCARD)
-            tx->discard = true;
-        else if (e->kind == EFFECT_REDIRECT)
-            tx->redirect = arena_strdup(tx->arena, e->text);
-        else
-            prepend(tx, e->text);
-    }
-}
-
-int transaction_redirect(struct session *s)
-{
-    struct transaction *tx = s->tx;
-    struct snapshot *snap = snapshot_take(s->d->evaluator.directory);
-    struct resolution res = {.answer = ANSWER_UNKNOWN};
-    static const struct rcpt_options none;
-    int rc = -1;
-
-    if (snap != NULL)
-        resolve_recipient(snap, tx->redirect, false, tx->arena, &res);
-    if (res.answer == ANSWER_FOUND) {
-        STAILQ_INIT(&tx->targets);
-        RB_INIT(&tx->tree);
-        tx->target_count = 0;
-        expand_free(&tx->expansion);
-        rc = 0;
-        for (size_t i = 0; i < res.count && rc == 0; i++)
-            rc = transaction_target(s, &res.deliveries[i], tx->redirect, &none);
-    } else {
-        log_error("REDIRECT leads nowhere", LOG_STR("id", s->id), LOG_STR("to", tx->redirect),
-                  LOG_STR("reason", res.reason));
-    }
-    snapshot_release(&snap);
-    return rc;
 }
 
 int transaction_add_data_list(struct transaction *tx, struct restriction_list *list, const char *dn)

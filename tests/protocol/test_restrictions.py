@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Restrictions against the whole stack: names of clients, DNS lists, who may send as whom; each both ways."""
+import json
 import os
 import re
 import socket
@@ -61,7 +62,8 @@ class PolicyService:
                 if local == "broken":
                     return
                 if local != "mute":
-                    f.write({"bad": "action=550 5.7.3 says the service\n\n", "odd": "what?\n\n"}
+                    f.write({"bad": "action=550 5.7.3 says the service\n\n", "odd": "what?\n\n",
+                             "hold": "action=HOLD\n\n"}
                             .get(local, "action=DUNNO\n\n"))
                     f.flush()
 
@@ -316,6 +318,77 @@ class RestrictionTest(unittest.TestCase):
         self.stack.wait_mail("alice", "warned-1")
         self.assertFalse([m for m in self.stack.mailbox("alice") if b"redirected-1" in m or b"discarded-1" in m])
         self.assertRegex(self.stack.dirigod.log(), 'access table warns .*text="odd one"')
+
+    def queue(self):
+        return json.loads(self.stack.tool("--json", "queue").stdout)
+
+    def test_hold(self):
+        service = PolicyService()
+        self.addCleanup(service.close)
+        self.policy("Sender", f"check_sender_access holding, check_policy_service inet:127.0.0.1:{service.port}")
+        dn = self.access("holding", "HOLD to be looked at", "hold.example")
+        self.access("holding", "REJECT", "last.example")
+        self.both("554", {}, sender="x@last.example")
+        self.send("held-1", sender="x@hold.example")
+        self.send("held-2", sender="hold@example.com")
+        self.send("passed-1", sender="x@example.com")
+        self.stack.wait_mail("alice", "passed-1")
+        self.assertEqual(sorted((m["sender"], m["held"]) for m in self.queue()),
+                         [("hold@example.com", "by a policy service"), ("x@hold.example", f"to be looked at {dn}")])
+        self.assertFalse([m for m in self.stack.mailbox("alice") if b"held-1" in m or b"held-2" in m])
+        self.assertIn("0 messages waiting, 2 held", self.stack.tool("queue").stdout)
+        first, other = sorted(self.queue(), key=lambda m: m["sender"], reverse=True)
+        self.assertEqual(self.stack.tool("queue", "release", first["id"]).stdout, "1 message released\n")
+        self.stack.wait_mail("alice", "held-1")
+        self.assertEqual(self.stack.tool("queue", "release", first["id"], check=False).returncode, 1)
+        self.assertEqual(self.stack.tool("queue", "delete", other["id"]).stdout, "1 message deleted\n")
+        wait_for("an empty queue", lambda: self.queue() == [], 20)
+        self.assertFalse([m for m in self.stack.mailbox("alice") if b"held-2" in m])
+
+    def test_bcc_and_filter(self):
+        filtering = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(filtering.close)
+        filtering.settimeout(30)
+        self.policy("Sender", "check_sender_access elsewhere")
+        self.access("elsewhere", "BCC bob@example.org", "bcc.example")
+        self.access("elsewhere", f"FILTER smtp:[127.0.0.1]:{filtering.getsockname()[1]}", "filter.example")
+        self.access("elsewhere", "BCC nobody@example.org", "nobody.example")
+        self.access("elsewhere", "REJECT", "last.example")
+        self.both("554", {}, sender="x@last.example")
+        self.send("copied-1", sender="x@bcc.example")
+        self.stack.wait_mail("alice", "copied-1")
+        self.stack.wait_mail("bob", "copied-1")
+        self.send("lost-1", sender="x@nobody.example", end="451 4.3.5")
+        self.send("filtered-1", sender="x@filter.example")
+        self.assertEqual(self.filtered(filtering), ("<x@filter.example>", ["<alice@example.org>"], True))
+        wait_for("an empty queue", lambda: self.queue() == [], 20)
+        self.assertFalse([m for m in self.stack.mailbox("alice") if b"filtered-1" in m or b"lost-1" in m])
+
+    @staticmethod
+    def filtered(listener):
+        """What one message brings to a filter: sender, recipients, whether it is the one."""
+        conn, _ = listener.accept()
+        conn.settimeout(30)
+        with conn, conn.makefile("rwb") as f:
+            def say(text):
+                f.write(text + b"\r\n")
+                f.flush()
+            say(b"220 filter.example")
+            sender, to, seen = None, [], False
+            for line in f:
+                verb = line[:4].upper()
+                if verb == b"MAIL":
+                    sender = line.split(b":", 1)[1].split()[0].decode()
+                if verb == b"RCPT":
+                    to.append(line.split(b":", 1)[1].split()[0].decode())
+                if verb == b"DATA":
+                    say(b"354 go on")
+                    for text in iter(f.readline, b".\r\n"):
+                        seen = seen or b"filtered-1" in text
+                say(b"221 bye" if verb == b"QUIT" else b"250 filter.example")
+                if verb in (b"DATA", b"QUIT"):
+                    break
+        return sender, to, seen
 
     def test_end_of_data(self):
         service = PolicyService()
