@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "directory/address.h"
+#include "directory/pulse.h"
 #include "directory/replica.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
@@ -24,7 +25,8 @@ struct directory {
     bool taken;
     void (*trace)(void *arg, const char *by, const struct entry *e);
     void *trace_arg;
-    bool borrowed; /* db is somebody else's */
+    bool borrowed;       /* db is somebody else's */
+    struct pulse *pulse; /* of the writer; NULL: it is this process */
 };
 
 struct directory *directory_on(const struct conf *conf, struct db *db)
@@ -42,12 +44,16 @@ struct directory *directory_open(const struct conf *conf, char **error)
                                        .tables = replica_tables};
     char *dir = mem_printf("%s/replica", conf->state_directory);
     struct db *db = db_open(dir, &options, error);
+    struct pulse *pulse = db == NULL ? NULL : pulse_open(dir, false, error);
     free(dir);
-    if (db == NULL)
+    if (pulse == NULL) {
+        db_close(&db);
         return NULL;
+    }
     struct directory *d = mem_zalloc(sizeof *d);
     d->conf = conf;
     d->db = db;
+    d->pulse = pulse;
     return d;
 }
 
@@ -92,6 +98,7 @@ void directory_close(struct directory **d)
     directory_set_link(*d, NULL);
     if (!(*d)->borrowed)
         db_close(&(*d)->db);
+    pulse_close(&(*d)->pulse);
     free(*d);
     *d = NULL;
 }
@@ -149,7 +156,7 @@ static void judge(struct snapshot *s)
     const struct directory *d = s->directory;
     int64_t now = clock_wall();
     int64_t since = age(s->state.last_sync, now) * 1000;
-    bool alive = age(s->state.heartbeat, now) <= REPLICA_HEARTBEAT_STALE;
+    bool alive = d->pulse == NULL || pulse_age(d->pulse) <= d->conf->directory_heartbeat_limit;
     s->in_sync = s->state.in_sync != 0 && alive && (d->link == NULL || d->link->up);
     s->fresh_for_lookup =
         s->state.last_sync > 0 && (s->in_sync || since <= d->conf->directory_stale_lookup_time);

@@ -14,6 +14,7 @@ directory_libdirectory_client_a_SOURCES = \
 	%D%/member.c %D%/member.h \
 	%D%/policy.c \
 	%D%/protocol.h \
+	%D%/pulse.c %D%/pulse.h \
 	%D%/replica.h \
 	%D%/resolve.c %D%/resolve.h \
 	%D%/send_as.c %D%/send_as.h
@@ -50,6 +51,7 @@ directory_libdirectory_write_a_CFLAGS = $(AM_CFLAGS) $(LDAP_CFLAGS)
 
 pkglibexec_PROGRAMS += dirigo-directory
 dirigo_directory_SOURCES = \
+	%D%/arrival.c \
 	%D%/bindpool.c %D%/bindpool.h \
 	%D%/check.c %D%/detect.c %D%/detect.h %D%/dynamic.c %D%/dynamic.h %D%/failback.c \
 	%D%/ldapconn.c %D%/ldapconn.h \

@@ -28,6 +28,7 @@ struct process {
     struct source *source;
     struct bindpool *pool;
     struct serve *serve;
+    struct timer *beat;
 };
 
 static int read_password(struct process *p, const struct conf *conf)
@@ -168,6 +169,13 @@ static int match_stores(struct process *p)
     return replica_commit(p->replica);
 }
 
+/* The loop runs: readers see it. */
+static void on_beat(void *arg)
+{
+    struct process *p = arg;
+    replica_beat(p->replica);
+}
+
 static int process_start(struct service *s)
 {
     struct process *p = service_data(s);
@@ -180,6 +188,8 @@ static int process_start(struct service *s)
         log_error("the replica cannot be read", LOG_STR("error", replica_error(p->replica)));
         return -1;
     }
+    p->beat = timer_new(p->env.loop, on_beat, p);
+    timer_repeat(p->beat, conf->directory_heartbeat_limit / 4);
     p->env.workers = worker_pool_new(p->env.loop, LOOKUP_THREADS);
     p->source = source_new(&p->env, p->replica, p->secrets, on_source_changed, p);
     source_on_commit(p->source, on_commit);
@@ -196,6 +206,7 @@ static void process_stop(struct service *s)
     struct process *p = service_data(s);
     if (p == NULL)
         return;
+    timer_free(&p->beat);
     serve_free(&p->serve);
     bindpool_free(&p->pool);
     if (p->source != NULL)

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "directory/pulse.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
@@ -31,6 +32,7 @@
 
 struct replica {
     struct db *db;
+    struct pulse *pulse;
     int lock;
     char *dir;
     struct replica_state state;
@@ -180,7 +182,6 @@ static int load_state(struct replica *r)
     }
     r->state.format = REPLICA_FORMAT;
     r->state.in_sync = 0;
-    r->state.heartbeat = clock_wall();
     return replica_commit(r);
 }
 
@@ -208,9 +209,13 @@ struct replica *replica_open(const char *dir, uint64_t map_size, char **error)
         replica_close(&r);
         return NULL;
     }
-    if (load_state(r) == 0)
+    r->pulse = pulse_open(dir, true, error);
+    if (r->pulse != NULL && load_state(r) == 0) {
+        replica_beat(r);
         return r;
-    *error = mem_printf("%s: %s", dir, db_error(r->db));
+    }
+    if (r->pulse != NULL)
+        *error = mem_printf("%s: %s", dir, db_error(r->db));
     replica_close(&r);
     return NULL;
 }
@@ -220,11 +225,17 @@ void replica_close(struct replica **r)
     if (*r == NULL)
         return;
     replica_db_close(&(*r)->db, (*r)->lock);
+    pulse_close(&(*r)->pulse);
     buf_free(&(*r)->encoded);
     buf_free(&(*r)->ended);
     free((*r)->dir);
     free(*r);
     *r = NULL;
+}
+
+void replica_beat(struct replica *r)
+{
+    pulse_beat(r->pulse);
 }
 
 struct replica_state *replica_state(struct replica *r)

@@ -29,15 +29,10 @@ enum replica_table {
 };
 extern const struct db_table replica_tables[];
 
-/* A replica whose writer has not said a word for this long is not in sync, whatever it says. */
-#define REPLICA_HEARTBEAT_MS    3000
-#define REPLICA_HEARTBEAT_STALE 15 /* seconds */
-
 struct replica_state {
     uint32_t format;
     uint32_t in_sync;
     int64_t last_sync;   /* wall seconds */
-    int64_t heartbeat;   /* wall seconds */
     uint64_t entries;    /* that mean something to mail */
     uint64_t containers; /* that are kept for their DN alone */
     uint64_t generation;
@@ -172,6 +167,9 @@ bool replica_made_anew(const struct replica *r);
 bool replica_damaged(const struct replica *r);
 /* Flushes it to the disk and says so in the folder. */
 void replica_close(struct replica **r);
+
+/* The writer's loop runs: readers believe what the state says for directory_heartbeat_limit. */
+void replica_beat(struct replica *r);
 
 /* The state in memory; replica_commit writes it. */
 struct replica_state *replica_state(struct replica *r);

@@ -546,7 +546,7 @@ static int write_all(struct scratch *s)
     buf_clear(&s->gone);
     struct replica_state *state = replica_state(s->replica);
     state->in_sync = 1;
-    state->last_sync = state->heartbeat = clock_wall();
+    state->last_sync = clock_wall();
     snprintf(state->source, sizeof state->source, "scratch");
     return rc == 0 ? replica_commit(s->replica) : -1;
 }

@@ -11,6 +11,8 @@
 
 /* How often a silent server is asked whether it lives. */
 #define PROBE_INTERVAL 5000
+/* How often what the state says of time is written, and dead readers are looked for. */
+#define HOUSEKEEPING 3000
 /* Pauses between tries once every server of the list has failed. */
 #define RETRY_FIRST 200
 #define RETRY_MOST  2000
@@ -51,10 +53,9 @@ const char *source_last_error(const struct source *s)
     return s->error != NULL ? s->error : "";
 }
 
-/* Writes the state alone; a failure is told and left to the next heartbeat. */
+/* Writes the state alone; a failure is told and left to the next time. */
 static void write_state(struct source *s)
 {
-    replica_state(s->replica)->heartbeat = clock_wall();
     if (replica_begin(s->replica) < 0 || replica_commit(s->replica) < 0)
         log_error("the replica cannot be written", LOG_STR("error", replica_error(s->replica)));
 }
@@ -128,6 +129,7 @@ void source_fail(struct source *s, const char *why)
                     LOG_STR("phase", source_phase(s)), LOG_STR("reason", text),
                     LOG_UINT("failures", s->failed + 1));
     end_method(s);
+    source_arrivals_end(s);
     source_entry_drop(s);
     ldapconn_free(&s->conn);
     timer_stop(s->probe);
@@ -206,6 +208,7 @@ void source_adopt(struct source *s, struct ldapconn *c, size_t i)
     }
     source_check_end_all(s);
     source_search_end_all(s);
+    source_arrivals_end(s);
     end_method(s);
     ldapconn_free(&s->conn);
     s->env->target_in_use = i;
@@ -244,7 +247,7 @@ static void go_persist(struct source *s)
     }
     int64_t before = state->last_sync;
     state->in_sync = 1;
-    state->last_sync = state->heartbeat = clock_wall();
+    state->last_sync = clock_wall();
     if (source_tx_commit(s) < 0) {
         state->in_sync = 0;
         state->last_sync = before;
@@ -269,7 +272,7 @@ static void go_persist(struct source *s)
 void source_still_current(struct source *s)
 {
     if (s->phase == PHASE_PERSIST)
-        replica_state(s->replica)->last_sync = clock_wall(); /* the heartbeat writes it */
+        replica_state(s->replica)->last_sync = clock_wall(); /* written from time to time */
 }
 
 static void sweep_slice(void *arg)
@@ -385,7 +388,8 @@ static void on_message(struct ldapconn *c, LDAPMessage *msg, void *arg)
         }
         return;
     }
-    if (source_check_message(s, msg) || source_search_message(s, msg))
+    if (source_check_message(s, msg) || source_search_message(s, msg) ||
+        source_arrival_message(s, msg))
         return;
     if (ldap_msgtype(msg) == LDAP_RES_SEARCH_REFERENCE) {
         tell_of_referral(s, msg);
@@ -430,7 +434,7 @@ static void on_probe(void *arg)
         s->probe_sent = now;
 }
 
-static void on_heartbeat(void *arg)
+static void on_housekeeping(void *arg)
 {
     struct source *s = arg;
     replica_reap_readers(s->replica);
@@ -453,12 +457,12 @@ struct source *source_new(struct ldap_env *env, struct replica *replica,
     s->changed = changed;
     s->arg = arg;
     s->retry = timer_new(env->loop, connect_now, s);
-    s->heartbeat = timer_new(env->loop, on_heartbeat, s);
+    s->housekeeping = timer_new(env->loop, on_housekeeping, s);
     s->probe = timer_new(env->loop, on_probe, s);
     s->sweep = timer_new(env->loop, sweep_slice, s);
     s->failback = failback_new(s);
     buf_init(&s->cookie, SYNC_COOKIE_MAX);
-    timer_repeat(s->heartbeat, REPLICA_HEARTBEAT_MS);
+    timer_repeat(s->housekeeping, HOUSEKEEPING);
     timer_set(s->retry, 0);
     return s;
 }
@@ -473,6 +477,7 @@ void source_free(struct source **sync)
     source_check_end_all(s);
     source_search_end_all(s);
     source_tx_abort(s);
+    source_arrivals_end(s);
     end_method(s);
     ldapconn_free(&s->conn);
     source_entry_drop(s);
@@ -480,7 +485,7 @@ void source_free(struct source **sync)
     replica_state(s->replica)->in_sync = 0;
     write_state(s);
     timer_free(&s->retry);
-    timer_free(&s->heartbeat);
+    timer_free(&s->housekeeping);
     timer_free(&s->probe);
     timer_free(&s->sweep);
     uuid_set_free(&s->seen);

@@ -22,8 +22,7 @@
 #include "gateway/base/mem.h"
 
 /* Keys in one question. */
-#define FETCH_KEYS     50
-#define ATTRIBUTES_MAX 256
+#define FETCH_KEYS 50
 
 static const char deleted_rdn[] = "CN=Deleted Objects,";
 
@@ -112,16 +111,11 @@ static void search(struct source *s, const char *base, int scope, const char *fi
         failed(s, rc);
 }
 
-/* What mail wants to know, and what the poll does. names has ATTRIBUTES_MAX elements. */
+/* What mail wants to know, and what the poll does. names has SOURCE_ATTRIBUTES_MAX elements. */
 static void all_attributes(struct source *s, const char **names)
 {
     const struct poll *p = poll_of(s);
-    const char *const *wanted = source_attributes(s);
-    size_t n = 0;
-    while (wanted[n] != NULL && n < ATTRIBUTES_MAX - 6) {
-        names[n] = wanted[n];
-        n++;
-    }
+    size_t n = source_attribute_list(s, names);
     names[n++] = entry_key_attribute(p->key);
     names[n++] = poll_stamp_attribute(p);
     names[n++] = poll_created_attribute(p);
@@ -148,7 +142,7 @@ static void changed_filter(const struct poll *p, struct buf *out)
 static void ask_entries(struct source *s)
 {
     struct poll *p = poll_of(s);
-    const char *names[ATTRIBUTES_MAX];
+    const char *names[SOURCE_ATTRIBUTES_MAX];
     struct buf filter = {0};
     if (p->everything)
         source_filter(s, &filter);
@@ -186,7 +180,7 @@ static void ask_tombstones(struct source *s)
 static void ask_fetch(struct source *s)
 {
     struct poll *p = poll_of(s);
-    const char *names[ATTRIBUTES_MAX];
+    const char *names[SOURCE_ATTRIBUTES_MAX];
     const struct uuid *u = (const struct uuid *)p->fetch.data;
     size_t n = p->fetch.len / sizeof *u;
     struct buf filter = {0};
@@ -205,7 +199,7 @@ static void ask_fetch(struct source *s)
 static void ask_ranges(struct source *s)
 {
     struct poll *p = poll_of(s);
-    const char *names[ATTRIBUTES_MAX];
+    const char *names[SOURCE_ATTRIBUTES_MAX];
     const char *dn = (const char *)p->ranged.data + sizeof(struct uuid);
     if (p->names.len == 0) {
         struct uuid uuid;
@@ -214,7 +208,7 @@ static void ask_ranges(struct source *s)
         all_attributes(s, names);
     } else {
         size_t n = 0;
-        for (size_t at = 0; at < p->names.len && n < ATTRIBUTES_MAX - 1;
+        for (size_t at = 0; at < p->names.len && n < SOURCE_ATTRIBUTES_MAX - 1;
              at += strlen(names[n++]) + 1)
             names[n] = (const char *)p->names.data + at;
         names[n] = NULL;

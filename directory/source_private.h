@@ -67,8 +67,9 @@ struct source {
     bool was_in_sync; /* with the server in use, on this connection */
     LIST_HEAD(, source_check) checks;
     LIST_HEAD(, source_search) searches;
-    int64_t forced_at; /* monotonic: when a full refresh was last asked for; 0: never */
-    struct timer *retry, *heartbeat, *probe, *sweep;
+    int64_t forced_at;         /* monotonic: when a full refresh was last asked for; 0: never */
+    struct arrivals *arrivals; /* or NULL */
+    struct timer *retry, *housekeeping, *probe, *sweep;
     char *error;
     bool disk_failed; /* the error is ours, not the server's */
     bool same_target; /* the next try is for the same server, at once */
@@ -135,6 +136,11 @@ void source_entry_drop(struct source *s);
 /* What to ask the server for: attributes (ended by NULL), and a filter (RFC 4515). */
 const char *const *source_attributes(const struct source *s);
 void source_filter(const struct source *s, struct buf *out);
+/* The attributes, copied into names, for who wants to add up to eight; their number. */
+#define SOURCE_ATTRIBUTES_MAX 512
+size_t source_attribute_list(const struct source *s, const char *names[SOURCE_ATTRIBUTES_MAX]);
+/* Whether an entry means anything to mail; it is not put. */
+bool source_entry_matters(struct source *s, LDAPMessage *msg, const struct uuid *uuid);
 int source_delete(struct source *s, const struct uuid *uuid);
 /* The same for an entry that the server tells is gone: what stands below it went unseen. */
 int source_delete_gone(struct source *s, const struct uuid *uuid);
@@ -153,6 +159,11 @@ void failback_watch(struct failback *f);
 void failback_failed(struct failback *f);
 /* Goes on with a connection that is ready, to target number i, from the cookie of the replica. */
 void source_adopt(struct source *s, struct ldapconn *c, size_t i);
+
+/* arrival.c: a container is new here, which may have brought others along; a message; the end. */
+void source_arrived(struct source *s, const struct uuid *uuid);
+bool source_arrival_message(struct source *s, LDAPMessage *msg);
+void source_arrivals_end(struct source *s);
 
 /* check.c: whether the message belongs to a check; and the end of all of them with the connection.
  */

@@ -44,6 +44,18 @@ static int entry_control(struct source *s, LDAPMessage *msg, struct sync_entry *
     return rc;
 }
 
+/* What is no recipient may hold others, and have come with them. */
+static void put(struct source *s, LDAPMessage *msg, const struct uuid *uuid)
+{
+    unsigned kinds = 0;
+    if (source_tx_begin(s) < 0)
+        return;
+    bool is_new = s->phase == PHASE_PERSIST && replica_kinds(s->replica, uuid, &kinds) == DB_NONE;
+    if (source_put_entry(s, msg, uuid) == 0 && is_new && s->draft.kinds != 0 &&
+        (s->draft.kinds & (ENTRY_USER | ENTRY_ALIAS | ENTRY_GROUP)) == 0)
+        source_arrived(s, uuid);
+}
+
 static void apply_entry(struct source *s, LDAPMessage *msg)
 {
     struct sync_entry e;
@@ -60,7 +72,7 @@ static void apply_entry(struct source *s, LDAPMessage *msg)
     if (e.state == SYNC_DELETE)
         source_delete_gone(s, &e.uuid);
     else if (e.state != SYNC_PRESENT)
-        source_put_entry(s, msg, &e.uuid);
+        put(s, msg, &e.uuid);
 }
 
 /* ---- intermediate messages ---- */

@@ -169,3 +169,25 @@ int source_put_entry(struct source *s, LDAPMessage *msg, const struct uuid *uuid
     source_fail(s, "an entry is malformed");
     return -1;
 }
+
+size_t source_attribute_list(const struct source *s, const char *names[SOURCE_ATTRIBUTES_MAX])
+{
+    const char *const *wanted = source_attributes(s);
+    size_t n = 0;
+    while (wanted[n] != NULL && n < SOURCE_ATTRIBUTES_MAX - 9) {
+        names[n] = wanted[n];
+        n++;
+    }
+    return n;
+}
+
+bool source_entry_matters(struct source *s, LDAPMessage *msg, const struct uuid *uuid)
+{
+    bool matters = false;
+    if (read_entry(s, msg, uuid) == 0) {
+        matters = profile_end(&s->entry);
+        s->entry_open = false;
+    }
+    source_entry_drop(s);
+    return matters;
+}

@@ -161,6 +161,21 @@ class OutageTest(Lookup, unittest.TestCase):
         self.assertEqual(self.rcpt("alice@example.org"), 250)
         self.assertEqual(self.rcpt("nobody@example.org") // 100, 4)
 
+    def test_directory_process_hangs(self):
+        """A process that stands still says nothing; that it does is seen within directory_heartbeat_limit."""
+        pid, = self.stack.pids("dirigo-directory")
+        self.assertEqual(self.rcpt("nobody@example.org"), 550)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            wait_for("unknown", lambda: self.rcpt("nobody@example.org") // 100 == 4, 20)
+            self.assertLess(time.monotonic() - began, 14)
+            self.assertEqual(self.answer("nobody@example.org")["answer"], "unknown")
+            self.assertEqual(self.rcpt("alice@example.org"), 250)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        wait_for("absent", lambda: self.rcpt("nobody@example.org") == 550, 20)
+
     def test_directory_process_killed(self):
         pid, = self.stack.pids("dirigo-directory")
         os.kill(pid, signal.SIGKILL)
@@ -270,6 +285,27 @@ class SubtreeTest(Lookup, unittest.TestCase):
                                 f"dn: {dn}\nchangetype: add\nobjectClass: inetOrgPerson\nuid: bob\ncn: bob\n"
                                 "sn: bob\nmail: bob@example.org\nuserPassword: another\n")
         wait_for("the new entry", lambda: self.stack.imap().login("bob", "another"), 5)
+
+    def test_moved_into_scope(self):
+        """A container that comes under search_base with people in it."""
+        slapd, outside = self.stack.slapd, f"ou=outside,{SUFFIX}"
+        self.assertEqual(self.stack.dirigod.end(), 0)
+        self.stack.conf["search_base"] = PEOPLE
+        self.stack.write_conf()
+        slapd.add(f"dn: {outside}\nobjectClass: organizationalUnit\nou: outside\n")
+        slapd.add(person("olaf").replace(PEOPLE, outside))
+        self.stack.start_dirigod(ready=False)
+        self.stack.wait_sync("nobody-here@mx.example.org")
+        self.assertEqual(self.rcpt("olaf@mx.example.org"), 550)
+        # One that is made here, and filled at once, costs nothing.
+        slapd.add(f"dn: ou=new,{PEOPLE}\nobjectClass: organizationalUnit\nou: new\n\n" +
+                  person("nina").replace(PEOPLE, f"ou=new,{PEOPLE}"))
+        wait_for("the new one", lambda: self.rcpt("nina@mx.example.org") == 250, 20)
+        self.assertNotIn("a subtree came", self.stack.dirigod.log())
+        slapd.modify(f"dn: {outside}\nchangetype: modrdn\nnewrdn: ou=inside\ndeleteoldrdn: 1\n"
+                     f"newsuperior: {PEOPLE}\n")
+        wait_for("who came along", lambda: self.rcpt("olaf@mx.example.org") == 250, 20)
+        self.assertEqual(self.stack.dirigod.log().count("a subtree came"), 1)
 
     def test_renamed_while_away(self):
         """The container was renamed, and another one took its old name, while nobody listened."""

@@ -22,9 +22,10 @@ void fixture_open(struct fixture *f)
     assert_non_null(mkdtemp(f->state));
     snprintf(f->dir, sizeof f->dir, "%s/replica", f->state);
     assert_int_equal(mkdir(f->dir, 0700), 0);
-    clock_set_fake(1000, FIXTURE_NOW);
+    clock_set_fake(100000, FIXTURE_NOW);
     f->conf.state_directory = f->state;
     f->conf.directory_map_size = 64 << 20;
+    f->conf.directory_heartbeat_limit = 4000;
     f->conf.directory_stale_lookup_time = 100 * 1000;
     f->conf.directory_stale_login_time = 50 * 1000;
     f->conf.mydestination = (struct conf_list){.n = 1, .v = destination};
@@ -50,12 +51,12 @@ void fixture_reader(struct fixture *f)
 
 void fixture_close(struct fixture *f)
 {
-    static const char *const files[] = {"data.mdb", "lock.mdb", "boot"};
+    static const char *const files[] = {"data.mdb", "lock.mdb", "boot", "pulse"};
     char path[128];
     directory_close(&f->directory);
     replica_close(&f->replica);
     entry_draft_free(&f->draft);
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 4; i++) {
         snprintf(path, sizeof path, "%s/%s", f->dir, files[i]);
         unlink(path);
     }
@@ -99,7 +100,9 @@ void fixture_sync(struct fixture *f, bool in_sync, int64_t last_sync, int64_t he
     struct replica_state *s = replica_state(f->replica);
     s->in_sync = in_sync;
     s->last_sync = last_sync;
-    s->heartbeat = heartbeat;
+    clock_set_fake(100000 + (heartbeat - FIXTURE_NOW) * 1000, FIXTURE_NOW);
+    replica_beat(f->replica);
+    clock_set_fake(100000, FIXTURE_NOW);
     assert_int_equal(replica_begin(f->replica), 0);
     assert_int_equal(replica_commit(f->replica), 0);
 }
