@@ -76,6 +76,12 @@ enum login_answer login_of(struct auth_process *p, struct snapshot *snap, enum a
 int login_keys(struct auth_process *p, const char *name, const char *mechanism, struct uuid *owner,
                struct secrets_list *out);
 
+/* ---- principal.c: Kerberos ---- */
+
+/* As login_lookup, for a principal as Cyrus gives it. Found: *by says by what. */
+enum login_answer principal_login(struct auth_process *p, const char *text, struct login *out,
+                                  const char **by, const char **why);
+
 /* ---- act.c: acting for others ---- */
 
 /* Whether who has proved to be actor may act for another entry. Yes: LOGIN_FOUND; *by gets a static

@@ -32,7 +32,7 @@ struct conversation {
     char *other;    /* whom it asks to act for, or NULL */
     char *password; /* wiped */
     bool unavailable;
-    bool scram;
+    bool scram, gssapi;
     bool text;  /* what the mechanism's client sends has no NUL */
     bool bound; /* the client spoke of a channel binding */
     char *binding_name;
@@ -64,6 +64,14 @@ static int cyrus_getopt(void *context, const char *plugin, const char *option, c
     return SASL_OK;
 }
 
+static bool cyrus_offers(const struct cyrus *c, const char *mechanism)
+{
+    for (size_t i = 0; i < c->conf->auth_mechanisms.n; i++)
+        if (str_ieq(c->conf->auth_mechanisms.v[i], mechanism))
+            return true;
+    return false;
+}
+
 static int cyrus_log(void *context, int level, const char *message)
 {
     (void)context;
@@ -73,20 +81,34 @@ static int cyrus_log(void *context, int level, const char *message)
     return SASL_OK;
 }
 
-/* Loads the plugins of the mechanisms that we serve and no other: some bring libraries and stores
+/* Loads the plugins of the mechanisms that are wanted and no other: some bring libraries and stores
  * along that have no business here. */
 static int cyrus_verify_file(void *context, const char *file, sasl_verify_type_t type)
 {
-    static const char *const wanted[] = {"libplain.", "liblogin.", "libscram."};
+    static const struct {
+        const char *plugin, *mechanism; /* NULL: it is always loaded */
+    } wanted[] = {
+        {"libplain.", NULL}, {"liblogin.", NULL}, {"libscram.", NULL}, {"libgssapiv2.", "gssapi"}};
+    const struct cyrus *c = context;
     const char *base = strrchr(file, '/');
-    (void)context;
     if (type != SASL_VRFY_PLUGIN)
         return SASL_CONTINUE;
     base = base == NULL ? file : base + 1;
     for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++)
-        if (str_istarts(base, wanted[i]))
+        if (str_istarts(base, wanted[i].plugin) &&
+            (wanted[i].mechanism == NULL || cyrus_offers(c, wanted[i].mechanism)))
             return SASL_OK;
     return SASL_CONTINUE;
+}
+
+/* Kerberos is told by the environment alone where its files are. */
+static void cyrus_set_kerberos(const struct conf *conf)
+{
+    char *replays = mem_printf("%s/secrets", conf->state_directory);
+    if (*conf->auth_krb5_keytab != '\0')
+        setenv("KRB5_KTNAME", conf->auth_krb5_keytab, 1);
+    setenv("KRB5RCACHEDIR", replays, 1);
+    free(replays);
 }
 
 static int keys_init(const sasl_utils_t *utils, int max_version, int *out_version,
@@ -101,7 +123,8 @@ static bool cyrus_has_mechanisms(const struct conf *conf)
         for (size_t j = 0; list != NULL && list[j] != NULL; j++)
             found = found || str_ieq(list[j], conf->auth_mechanisms.v[i]);
         if (!found)
-            log_error("a mechanism of auth_mechanisms has no plugin; is libsasl2-modules there?",
+            log_error("a mechanism of auth_mechanisms has no plugin; is libsasl2-modules (for "
+                      "gssapi also libsasl2-modules-gssapi-mit) there?",
                       LOG_STR("mechanism", conf->auth_mechanisms.v[i]));
         all = all && found;
     }
@@ -126,6 +149,8 @@ struct cyrus *cyrus_new(const struct conf *conf)
      * for plugins only where the system keeps them. */
     unsetenv("SASL_PATH");
     unsetenv("SASL_CONF_PATH");
+    if (cyrus_offers(c, "gssapi"))
+        cyrus_set_kerberos(conf);
     int rc = sasl_server_init(c->callbacks, NULL);
     if (rc == SASL_OK)
         rc = sasl_auxprop_add_plugin(KEYS_PLUGIN, keys_init);
@@ -312,10 +337,10 @@ struct conversation *conversation_new(struct cyrus *cyrus, const struct conversa
         (sasl_callback_t){SASL_CB_SERVER_USERDB_CHECKPASS, CALLBACK(take_password), c};
     c->callbacks[1] = (sasl_callback_t){SASL_CB_PROXY_POLICY, CALLBACK(take_other), c};
     c->callbacks[2] = (sasl_callback_t){SASL_CB_LIST_END, NULL, NULL};
-    int rc =
-        sasl_server_new(setup->service, cyrus->conf->myhostname, NULL,
-                        address_text(setup->local, local, sizeof(local)),
-                        address_text(setup->peer, peer, sizeof(peer)), c->callbacks, 0, &c->conn);
+    int rc = sasl_server_new(
+        str_ieq(setup->service, "pop3") ? "pop" : setup->service, cyrus->conf->auth_gssapi_hostname,
+        NULL, address_text(setup->local, local, sizeof(local)),
+        address_text(setup->peer, peer, sizeof(peer)), c->callbacks, 0, &c->conn);
     if (rc == SASL_OK)
         rc = conversation_set_up(c, setup);
     if (rc != SASL_OK) {
@@ -362,6 +387,9 @@ static enum conversation_result conversation_result(struct conversation *c, int 
     case SASL_TRYAGAIN:
     case SASL_UNAVAIL:
         return CONVERSATION_UNAVAILABLE;
+    case SASL_FAIL:
+        /* Of GSSAPI: there is no key, or Kerberos does not work here. */
+        return c->unavailable || c->gssapi ? CONVERSATION_UNAVAILABLE : CONVERSATION_DENIED;
     default:
         /* Cyrus has many words for no; the client hears one. */
         return c->unavailable ? CONVERSATION_UNAVAILABLE : CONVERSATION_DENIED;
@@ -396,6 +424,7 @@ enum conversation_result conversation_start(struct conversation *c, const char *
     const char *challenge = NULL;
     unsigned challenge_len = 0;
     c->scram = str_istarts(mechanism, "SCRAM-");
+    c->gssapi = str_ieq(mechanism, "GSSAPI");
     c->text = c->scram || str_ieq(mechanism, "LOGIN") || str_ieq(mechanism, "EXTERNAL");
     if (initial != NULL && !conversation_admits(c, initial, len))
         return CONVERSATION_MALFORMED;

@@ -31,7 +31,7 @@ struct conversation_ops {
 };
 
 struct conversation_setup {
-    const char *service; /* "smtp", "imap", "pop3" */
+    const char *service; /* "smtp", "imap", "pop3": RFC 5034 has "pop" for SASL */
     const struct netaddr *peer, *local;
     int tls_bits;             /* 0: no TLS */
     const char *binding_name; /* NULL: none */

@@ -393,13 +393,24 @@ static bool exchange_claim(struct exchange *x, const struct uuid *owner, const c
     return true;
 }
 
+/* The entry of who the client says it is. */
+static enum login_answer exchange_look_up(struct exchange *x, const char *name, const char **why)
+{
+    if (x->external)
+        return LOGIN_FOUND;
+    if (strcmp(x->mechanism, "GSSAPI") != 0)
+        return login_lookup(x->process, name, &x->login, why);
+    enum login_answer answer = principal_login(x->process, name, &x->login, &x->by, why);
+    x->keys_owner = x->login.owner;
+    return answer;
+}
+
 /* The client has said who it is, and has proved it or given a password. */
 static void exchange_decide(struct exchange *x)
 {
     const char *why = "", *password = conversation_password(x->conversation);
     const char *name = conversation_user(x->conversation);
-    enum login_answer answer =
-        x->external ? LOGIN_FOUND : login_lookup(x->process, name, &x->login, &why);
+    enum login_answer answer = exchange_look_up(x, name, &why);
     if (answer != LOGIN_UNKNOWN && !exchange_claim(x, &x->login.owner, name)) {
         exchange_undecided(x, "too many attempts at this login under way");
         return;

@@ -9,7 +9,8 @@ sasl_libsasl_server_a_SOURCES = \
 	%D%/throttle.c %D%/throttle.h
 sasl_libsasl_server_a_CFLAGS = $(AM_CFLAGS) $(SASL_CFLAGS)
 pkglibexec_PROGRAMS += dirigo-auth
-AUTH_SOURCES = %D%/act.c %D%/auth.h %D%/certificate.c %D%/certificate.h %D%/exchange.c %D%/login.c
+AUTH_SOURCES = %D%/act.c %D%/auth.h %D%/certificate.c %D%/certificate.h %D%/exchange.c %D%/login.c \
+	%D%/principal.c
 dirigo_auth_SOURCES = $(AUTH_SOURCES) %D%/main.c
 dirigo_auth_LDADD = $(SASL_SERVER_LIBS) $(SERVICE_LIBS) $(IPC_LIBS)
 dist_man_MANS += %D%/dirigo-auth.8
