@@ -113,6 +113,29 @@ static void check_profiles(struct check *c)
     }
 }
 
+/* Whether a word of alias_maps is one that is understood. */
+static bool is_map(const char *word)
+{
+    static const char *const types[] = {"hash:/", "lmdb:/", "btree:/",   "cdb:/",
+                                        "dbm:/",  "sdbm:/", "texthash:/"};
+    if (strcmp(word, "directory") == 0)
+        return true;
+    word += str_istarts(word, "proxy:") ? strlen("proxy:") : 0;
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        if (strncmp(word, types[i], strlen(types[i])) == 0)
+            return true;
+    return false;
+}
+
+static void check_maps(struct check *c)
+{
+    const struct conf_list *aliases = &c->conf->alias_maps;
+    for (size_t i = 0; i < aliases->n; i++)
+        if (!is_map(aliases->v[i]))
+            check_fault(c, "alias_maps", "\"%s\" is no map; give directory or hash:/etc/aliases",
+                        aliases->v[i]);
+}
+
 static void check_tls(struct check *c)
 {
     const struct conf *conf = c->conf;
@@ -360,6 +383,7 @@ int conf_check(const struct conf *conf, struct buf *errors)
     struct check c = {.conf = conf, .errors = errors};
     check_directory(&c);
     check_profiles(&c);
+    check_maps(&c);
     check_network(&c);
     check_tls(&c);
     check_rest(&c);

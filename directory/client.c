@@ -285,6 +285,12 @@ int snapshot_list(struct snapshot *snap, const struct index_key *key, struct uui
     return rc == DB_FAIL ? -1 : (int)n;
 }
 
+enum db_result snapshot_map(struct snapshot *snap, const struct index_key *key, const void **data,
+                            size_t *len)
+{
+    return db_get(snap->directory->db, TABLE_MAP, key->data, key->len, data, len);
+}
+
 /* What a lookup says: n entries were found, or n is -1. */
 static enum answer answer(const struct snapshot *snap, int n, bool fresh)
 {

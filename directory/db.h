@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define DB_TABLES_MAX 4
+#define DB_TABLES_MAX 8
 #define DB_KEY_MAX    511
 
 struct db;

@@ -23,6 +23,7 @@ const struct db_table replica_tables[] = {
     [TABLE_META] = {.name = "meta"},
     [TABLE_ENTRY] = {.name = "entry"},
     [TABLE_INDEX] = {.name = "index", .dup_size = sizeof(struct uuid)},
+    [TABLE_MAP] = {.name = "map"},
     {0},
 };
 

@@ -11,6 +11,7 @@ directory_libdirectory_client_a_SOURCES = \
 	%D%/dn.c %D%/dn.h \
 	%D%/entry.c \
 	%D%/locate.c %D%/locate.h \
+	%D%/maps.c %D%/maps.h \
 	%D%/member.c %D%/member.h \
 	%D%/policy.c \
 	%D%/protocol.h \
@@ -30,6 +31,7 @@ noinst_LIBRARIES += directory/libdirectory_write.a
 directory_libdirectory_write_a_SOURCES = \
 	%D%/cookie.c \
 	%D%/lint.c %D%/lint.h \
+	%D%/maps_write.c \
 	%D%/pollclock.c %D%/pollclock.h \
 	%D%/memberurl.c %D%/memberurl.h \
 	%D%/profile.c %D%/profile.h %D%/profile_private.h \
@@ -52,6 +54,8 @@ directory_libdirectory_write_a_CFLAGS = $(AM_CFLAGS) $(LDAP_CFLAGS)
 pkglibexec_PROGRAMS += dirigo-directory
 dirigo_directory_SOURCES = \
 	%D%/arrival.c \
+	%D%/aliasfile.c %D%/aliasfile.h \
+	%D%/aliasread.c %D%/aliasread.h \
 	%D%/bindpool.c %D%/bindpool.h \
 	%D%/check.c %D%/detect.c %D%/detect.h %D%/dynamic.c %D%/dynamic.h %D%/failback.c \
 	%D%/ldapconn.c %D%/ldapconn.h \
@@ -65,7 +69,7 @@ dirigo_directory_SOURCES = \
 dist_man_MANS += %D%/dirigo-directory.8
 dirigo_directory_CFLAGS = $(AM_CFLAGS) $(LDAP_CFLAGS)
 dirigo_directory_LDADD = directory/libdirectory_write.a directory/libdirectory_secrets.a \
-	$(DIRECTORY_CLIENT_LIBS) $(SERVICE_LIBS) gateway/ipc/libipc.a $(TLS_LIBS) $(LDAP_LIBS) $(LBER_LIBS)
+	$(DIRECTORY_CLIENT_LIBS) $(PROTO_LIBS) $(SERVICE_LIBS) gateway/ipc/libipc.a $(TLS_LIBS) $(LDAP_LIBS) $(LBER_LIBS)
 
 
 if TESTS_ENABLED

@@ -2,7 +2,9 @@
 
 #include <string.h>
 
+#include "directory/maps.h"
 #include "directory/replica.h"
+#include "gateway/base/str.h"
 
 /* Domain aliases that may follow one another. */
 #define DOMAIN_HOPS_MAX 8
@@ -35,26 +37,95 @@ static enum answer find(struct snapshot *snap, const struct index_key *key, stru
     return ANSWER_UNKNOWN;
 }
 
-static enum answer find_local(struct snapshot *snap, const struct address *a, bool by_name,
-                              struct arena *arena, struct located *out)
+/* What is looked for, and where. */
+struct look {
+    struct snapshot *snap;
+    const struct locate_how *how;
+    struct arena *arena;
+    bool by_name; /* the directory's names without a domain count, too */
+    bool by_maps; /* and those of the maps */
+};
+
+static enum answer find_entry(const struct look *l, const struct address *a, struct located *out)
 {
     char fold[ADDRESS_STRLEN];
     struct index_key key;
     index_key(&key, INDEX_ADDRESS, fold, address_fold(a, fold));
-    enum answer answer = find(snap, &key, arena, out);
+    enum answer answer = find(l->snap, &key, l->arena, out);
     /* A domain that only mydestination names is this machine's own: names without a domain. */
-    if (answer == ANSWER_ABSENT && by_name && index_key_name(&key, a->local) == 0)
-        answer = find(snap, &key, arena, out);
+    if (answer == ANSWER_ABSENT && l->by_name && index_key_name(&key, a->local) == 0)
+        answer = find(l->snap, &key, l->arena, out);
     return answer;
 }
 
-/* Exact, then without detail. */
-static enum answer find_user(struct snapshot *snap, const struct address *a, struct arena *arena,
-                             struct located *out)
+static enum answer find_in_map(const struct look *l, const char *word, const struct address *a,
+                               struct located *out)
 {
-    const char *delimiters = snapshot_conf(snap)->recipient_delimiter;
-    bool by_name = out->domain == NULL;
-    enum answer answer = find_local(snap, a, by_name, arena, out);
+    char name[ADDRESS_LOCAL_MAX + 1];
+    const struct entry *e;
+    bool ask;
+    strcpy(name, a->local);
+    str_lower(name);
+    enum answer answer = map_find(l->snap, word, name, &e, &ask);
+    if (answer == ANSWER_ABSENT ||
+        (answer == ANSWER_FOUND && l->how->passed != NULL && l->how->passed(l->how->arg, e)))
+        return ANSWER_ABSENT;
+    if (answer == ANSWER_FOUND) {
+        out->as = LOCATED_ENTRY;
+        out->entry = e;
+        return ANSWER_FOUND;
+    }
+    out->dn = e != NULL ? entry_dn(e) : word;
+    out->reason = e != NULL ? "the alias cannot be followed" : "a map of alias_maps cannot be read";
+    if (ask) {
+        out->map = word;
+        out->map_key = arena_strdup(l->arena, name);
+    }
+    return ANSWER_UNKNOWN;
+}
+
+/* In the order of alias_maps, the directory last where it is not named. */
+static enum answer find_local(const struct look *l, const struct address *a, struct located *out)
+{
+    const struct conf *conf = snapshot_conf(l->snap);
+    enum answer answer = ANSWER_ABSENT;
+    bool directory = false;
+    if (!l->by_maps)
+        return find_entry(l, a, out);
+    for (size_t i = 0; i < conf->alias_maps.n && answer == ANSWER_ABSENT; i++) {
+        const char *word = conf->alias_maps.v[i], *path;
+        if (map_kind(word, &path) == MAP_DIRECTORY) {
+            directory = true;
+            answer = find_entry(l, a, out);
+        } else if (!l->how->account) {
+            answer = find_in_map(l, word, a, out);
+        }
+    }
+    if (answer == ANSWER_ABSENT && !directory)
+        answer = find_entry(l, a, out);
+    return answer;
+}
+
+static bool is_own_domain(const struct conf *conf, const char *domain)
+{
+    for (size_t i = 0; i < conf->mydestination.n; i++)
+        if (str_ieq(conf->mydestination.v[i], domain))
+            return true;
+    return false;
+}
+
+/* Exact, then without detail. */
+static enum answer find_user(struct snapshot *snap, const struct address *a,
+                             const struct locate_how *how, struct arena *arena, struct located *out)
+{
+    const struct conf *conf = snapshot_conf(snap);
+    const char *delimiters = conf->recipient_delimiter;
+    const struct look look = {.snap = snap,
+                              .how = how,
+                              .arena = arena,
+                              .by_name = out->domain == NULL,
+                              .by_maps = maps_in_use(conf) && is_own_domain(conf, a->domain)};
+    enum answer answer = find_local(&look, a, out);
     size_t len = strcspn(a->local, delimiters);
     if (answer != ANSWER_ABSENT || len == 0 || a->local[len] == '\0')
         return answer;
@@ -62,7 +133,7 @@ static enum answer find_user(struct snapshot *snap, const struct address *a, str
     memcpy(base.local, a->local, len);
     base.local[len] = '\0';
     strcpy(base.domain, a->domain);
-    answer = find_local(snap, &base, by_name, arena, out);
+    answer = find_local(&look, &base, out);
     if (answer == ANSWER_FOUND)
         out->detail = arena_strdup(arena, a->local + len + 1);
     return answer;
@@ -102,6 +173,13 @@ static enum answer nobody(const struct snapshot *snap, struct located *out)
 enum answer locate(struct snapshot *snap, struct address *a, struct arena *arena,
                    struct located *out)
 {
+    static const struct locate_how plain = {0};
+    return locate_target(snap, a, &plain, arena, out);
+}
+
+enum answer locate_target(struct snapshot *snap, struct address *a, const struct locate_how *how,
+                          struct arena *arena, struct located *out)
+{
     memset(out, 0, sizeof *out);
     for (int hops = 0; hops < DOMAIN_HOPS_MAX; hops++) {
         enum answer answer = directory_domain(snap, a->domain, &out->domain);
@@ -112,7 +190,7 @@ enum answer locate(struct snapshot *snap, struct address *a, struct arena *arena
         if (answer == ANSWER_UNKNOWN)
             return ANSWER_UNKNOWN;
         out->local_domain = true;
-        answer = find_user(snap, a, arena, out);
+        answer = find_user(snap, a, how, arena, out);
         if (answer != ANSWER_ABSENT)
             return answer;
         answer = rewrite_domain(a, out);

@@ -21,6 +21,18 @@ struct located {
     const struct entry *rewrite; /* the last domain alias that applied, or NULL */
     const char *reason;          /* unknown and absent: why */
     const char *dn;              /* the entry that decided so, or NULL */
+    /* Unknown, and dirigo-directory may know: what it has to look up where (maps.h); in the arena.
+     */
+    const char *map, *map_key;
+};
+
+/* What is special about a lookup that stands for a target of an alias. */
+struct locate_how {
+    bool account; /* the account itself, whatever alias files say: \\name in one */
+    /* Whether an entry is being expanded already: what an alias says of its own name is meant for
+     * what comes behind it in alias_maps. May be NULL. */
+    bool (*passed)(const void *arg, const struct entry *e);
+    const void *arg;
 };
 
 /*
@@ -30,6 +42,8 @@ struct located {
  */
 enum answer locate(struct snapshot *snap, struct address *a, struct arena *arena,
                    struct located *out);
+enum answer locate_target(struct snapshot *snap, struct address *a, const struct locate_how *how,
+                          struct arena *arena, struct located *out);
 
 /* Why an entry that two others claim, or that cannot be read, is unknown. */
 const char *locate_two_owners(struct arena *arena, const struct entry *const e[2]);

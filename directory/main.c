@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "directory/aliasfile.h"
 #include "directory/bindpool.h"
 #include "directory/profile.h"
 #include "directory/serve.h"
@@ -27,6 +28,7 @@ struct process {
     struct secrets_store *secrets;
     struct source *source;
     struct bindpool *pool;
+    struct aliasfiles *aliases; /* NULL: none */
     struct serve *serve;
     struct timer *beat;
 };
@@ -191,6 +193,7 @@ static int process_start(struct service *s)
     p->beat = timer_new(p->env.loop, on_beat, p);
     timer_repeat(p->beat, conf->directory_heartbeat_limit / 4);
     p->env.workers = worker_pool_new(p->env.loop, LOOKUP_THREADS);
+    p->aliases = aliasfiles_new(conf, p->env.loop, p->env.workers, p->replica);
     p->source = source_new(&p->env, p->replica, p->secrets, on_source_changed, p);
     source_on_commit(p->source, on_commit);
     p->pool = bindpool_new(&p->env);
@@ -213,6 +216,7 @@ static void process_stop(struct service *s)
         source_free(&p->source);
     if (p->env.workers != NULL)
         worker_pool_free(&p->env.workers);
+    aliasfiles_free(&p->aliases);
     replica_close(&p->replica);
     secrets_store_close(&p->secrets);
     tls_context_free(&p->env.tls);

@@ -173,7 +173,7 @@ static int load_state(struct replica *r)
         memcpy(&r->state, data, sizeof r->state);
     if (r->state.format != REPLICA_FORMAT) {
         memset(&r->state, 0, sizeof r->state);
-        for (unsigned table = TABLE_META; table <= TABLE_INDEX; table++) {
+        for (unsigned table = TABLE_META; table <= TABLE_MAP; table++) {
             if (db_clear(r->db, table) < 0) {
                 db_write_abort(r->db);
                 return -1;

@@ -2,10 +2,11 @@
  * The replica: what dirigo-directory writes and every other process reads in place. Private to
  * directory/.
  *
- * Under state_directory/replica is one LMDB environment with three tables:
+ * Under state_directory/replica is one LMDB environment with four tables:
  *   meta    "state" -> struct replica_state; "cookie" -> the provider's cookie (RFC 4533)
  *   entry   entryUUID -> the encoded entry (below)
  *   index   a byte that says which index, then the normal form of what is looked up -> entryUUIDs
+ *   map     what alias_maps names beside the directory (maps.h)
  *
  * An encoded entry is read where it lies, unaligned, so every field goes through memcpy:
  *   uuid[16], u32 total, u32 kinds, u32 dn, u32 rows, rows x (u32 attribute, u32 end), values x
@@ -25,7 +26,8 @@
 enum replica_table {
     TABLE_META,
     TABLE_ENTRY,
-    TABLE_INDEX
+    TABLE_INDEX,
+    TABLE_MAP
 };
 extern const struct db_table replica_tables[];
 
@@ -125,6 +127,9 @@ enum answer snapshot_absent(const struct snapshot *snap);
  */
 int snapshot_find(struct snapshot *snap, const struct index_key *key, unsigned mask,
                   const struct entry *out[2]);
+/* What the table of maps has under a key. */
+enum db_result snapshot_map(struct snapshot *snap, const struct index_key *key, const void **data,
+                            size_t *len);
 /* Appends the uuids under a key, at most max, to out; their number, or -1. */
 int snapshot_list(struct snapshot *snap, const struct index_key *key, struct uuid *out, size_t max);
 

@@ -28,6 +28,7 @@ struct walk {
     bool unknown;       /* the whole is; reason and dn say why, and the walk ends */
     const char *reason; /* of the first refusal, or why it is unknown */
     const char *dn;
+    const char *map, *map_key; /* unknown until dirigo-directory has looked this up */
     bool local_domain, disabled;
     struct delivery *deliveries;
     size_t count, capacity;
@@ -491,24 +492,38 @@ static void walk_catch_all(struct walk *w, const struct entry *domain, const cha
         walk_address(w, value, depth + 1, &frame);
 }
 
+static bool is_passed(const void *arg, const struct entry *e)
+{
+    const struct frame *up = arg;
+    bool self;
+    return on_path(up, e, &self);
+}
+
 static void walk_address(struct walk *w, const char *text, unsigned depth, const struct frame *up)
 {
+    struct locate_how how = {.passed = is_passed, .arg = up};
     struct located at;
     struct address a;
-    if (address_parse(&a, text) < 0) {
+    /* No address begins so: an alias file means the account itself. */
+    how.account = up != NULL && text[0] == '\\';
+    if (address_parse(&a, text + how.account) < 0) {
         step(w, depth, text, NULL, "malformed");
         refuse(w, "malformed address", up == NULL ? NULL : entry_dn(up->entry));
         return;
     }
     if (a.domain[0] == '\0' && address_domain(a.domain, w->conf->myorigin) < 0)
         a.domain[0] = '\0';
-    enum answer answer = locate(w->snap, &a, w->arena, &at);
+    enum answer answer = locate_target(w->snap, &a, &how, w->arena, &at);
     if (up == NULL)
         w->local_domain = at.local_domain;
     if (at.rewrite != NULL)
         step(w, depth, text, at.rewrite, "domain alias");
     if (answer == ANSWER_UNKNOWN) {
         step(w, depth, text, NULL, "unknown");
+        if (!w->unknown) {
+            w->map = at.map;
+            w->map_key = at.map_key;
+        }
         give_up(w, at.reason, at.dn);
     } else if (answer == ANSWER_ABSENT) {
         step(w, depth, text, NULL, "absent");
@@ -533,6 +548,8 @@ static void tell(struct walk *w, bool absent, struct resolution *out)
     out->dn = w->dn;
     if (w->unknown) {
         out->answer = ANSWER_UNKNOWN;
+        out->map = w->map;
+        out->map_key = w->map_key;
     } else if (!absent) {
         out->answer = ANSWER_FOUND;
         out->deliveries = w->deliveries;

@@ -60,6 +60,8 @@ struct resolution {
      * NULL) */
     const char *reason;
     const char *dn;
+    /* unknown, but dirigo-directory can look this up in a map of alias_maps (directory_prepare) */
+    const char *map, *map_key;
     bool local_domain;                /* the address' own domain is ours */
     bool disabled;                    /* absent because the entry is disabled */
     const struct resolve_step *steps; /* when asked for */

@@ -1,5 +1,6 @@
 noinst_LIBRARIES += gateway/proto/libproto.a
 gateway_proto_libproto_a_SOURCES = \
+	%D%/aliases.c %D%/aliases.h \
 	%D%/dns.c %D%/dns.h \
 	%D%/haproxy.c %D%/haproxy.h \
 	%D%/header.c %D%/header.h \
@@ -50,6 +51,10 @@ tests_unit_test_pop3_parser_SOURCES = tests/unit/test_pop3_parser.c
 tests_unit_test_pop3_parser_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_pop3_parser_LDADD = $(PROTO_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_aliases
+tests_unit_test_aliases_SOURCES = tests/unit/test_aliases.c
+tests_unit_test_aliases_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_aliases_LDADD = $(PROTO_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
 check_PROGRAMS += tests/unit/test_ldif
 tests_unit_test_ldif_SOURCES = tests/unit/test_ldif.c
 tests_unit_test_ldif_CFLAGS = $(UNIT_CFLAGS)
