@@ -13,11 +13,29 @@ enum key_type {
     KEY_DOMAIN = 'd',
     KEY_LOCAL = 'u',
     KEY_NULL_SENDER = '<',
-    KEY_NETWORK = 'n', /* family, bits, bytes */
+    KEY_CERTIFICATE = 'c', /* the digest's bytes */
+    KEY_NETWORK = 'n',     /* family, bits, bytes */
     MARK_DOMAIN = 'D',
     MARK_IPV4 = '4',
     MARK_IPV6 = '6'
 };
+
+/* "AB:CD:…": the bytes of a digest of 16 to 64 bytes; 0 where it is none. */
+static size_t digest_bytes(uint8_t dst[64], const char *text)
+{
+    size_t n = 0;
+    for (;;) {
+        char pair[3] = {text[0], text[0] != '\0' ? text[1] : '\0', '\0'};
+        if (n == 64 || str_unhex(&dst[n], 1, pair) < 0)
+            return 0;
+        n++;
+        text += 2;
+        if (*text == '\0')
+            return n >= 16 ? n : 0;
+        if (*text++ != ':')
+            return 0;
+    }
+}
 
 /* The key of len bytes of data in a table; -1 where the table's name is none. */
 static int make_key(struct index_key *key, const char *table, enum key_type type, const void *data,
@@ -90,8 +108,12 @@ static void emit_value(const struct sink *sink, const char *text)
     struct netaddr_prefix net;
     struct address address;
     char fold[ADDRESS_STRLEN], network[18];
+    uint8_t digest[64];
+    size_t digest_len = digest_bytes(digest, text);
     if (strcmp(text, "<>") == 0) {
         emit(sink, KEY_NULL_SENDER, NULL, 0);
+    } else if (digest_len > 0) {
+        emit(sink, KEY_CERTIFICATE, digest, digest_len);
     } else if (len > 1 && text[len - 1] == '@') {
         emit_local(sink, text, len - 1);
     } else if (strchr(text, '@') != NULL) {
@@ -247,6 +269,17 @@ enum answer access_address(struct snapshot *snap, const char *table, const char 
     if (answer == ANSWER_ABSENT)
         answer = find_address(snap, table, &a, KEY_LOCAL, out);
     return answer;
+}
+
+enum answer access_certificate(struct snapshot *snap, const char *table, const char *fingerprint,
+                               struct access *out)
+{
+    uint8_t digest[64];
+    size_t len = digest_bytes(digest, fingerprint);
+    *out = (struct access){0};
+    if (len == 0)
+        return ANSWER_ABSENT;
+    return look_up(snap, table, KEY_CERTIFICATE, digest, len, out);
 }
 
 enum answer access_class(struct snapshot *snap, const char *name, struct access *out)

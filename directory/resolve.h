@@ -146,6 +146,9 @@ enum answer access_domain(struct snapshot *snap, const char *table, const char *
 /* The smallest network that holds the address. */
 enum answer access_network(struct snapshot *snap, const char *table, const struct netaddr *addr,
                            struct access *out);
+/* A certificate's fingerprint, "AB:CD:…"; its case does not matter. */
+enum answer access_certificate(struct snapshot *snap, const char *table, const char *fingerprint,
+                               struct access *out);
 /* Whether the table has domains at all, so that the client's name is worth a question to DNS. */
 enum answer access_has_domains(struct snapshot *snap, const char *table);
 

@@ -319,6 +319,9 @@ static enum answer ask_access(void *arg, const char *table, enum access_subject 
     case ACCESS_DOMAIN:
         answer = access_domain(e->snap, table, key, &a);
         break;
+    case ACCESS_CERTIFICATE:
+        answer = access_certificate(e->snap, table, key, &a);
+        break;
     case ACCESS_ADDRESS:
         answer = access_address(e->snap, table, key, &a);
         break;

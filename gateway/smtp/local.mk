@@ -7,6 +7,7 @@ gateway_smtp_librestriction_a_SOURCES = \
 	%D%/restrict_access.c \
 	%D%/restrict_address.c \
 	%D%/restrict_basic.c \
+	%D%/restrict_cert.c \
 	%D%/restrict_client.c \
 	%D%/restrict_conf.c \
 	%D%/restrict_dnsl.c \

@@ -38,6 +38,7 @@ static const char *client_name(enum client_name_state state, const char *name)
 void policy_request(const struct restriction_facts *f, enum restriction_stage stage,
                     struct buf *out)
 {
+    const struct restriction_certificate *c = f->certificate;
     char addr[NETADDR_STRLEN];
 
     buf_append_str(out, "request=smtpd_access_policy\n");
@@ -61,10 +62,10 @@ void policy_request(const struct restriction_facts *f, enum restriction_stage st
     put(out, "sasl_method", "");
     put(out, "sasl_username", f->login);
     put(out, "sasl_sender", "");
-    put(out, "ccert_subject", "");
-    put(out, "ccert_issuer", "");
-    put(out, "ccert_fingerprint", "");
-    put(out, "ccert_pubkey_fingerprint", "");
+    put(out, "ccert_subject", c != NULL && c->verified ? c->subject : "");
+    put(out, "ccert_issuer", c != NULL && c->verified ? c->issuer : "");
+    put(out, "ccert_fingerprint", c != NULL ? c->fingerprint : "");
+    put(out, "ccert_pubkey_fingerprint", c != NULL ? c->key_fingerprint : "");
     put(out, "encryption_protocol", f->tls ? f->tls_protocol : "");
     put(out, "encryption_cipher", f->tls ? f->tls_cipher : "");
     put_number(out, "encryption_keysize", f->tls ? (uint64_t)f->tls_bits : 0);

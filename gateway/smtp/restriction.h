@@ -75,6 +75,15 @@ struct restriction_client {
 };
 void restriction_client_free(struct restriction_client *client);
 
+/* The client's TLS certificate; nothing of it is true unless verified, but that the client has its
+ * key. */
+struct restriction_certificate {
+    bool verified;
+    const char *subject, *issuer;              /* RFC 2253 text */
+    const char *fingerprint, *key_fingerprint; /* SHA-256, "AB:CD:…" */
+    const char *const *host_names;             /* dNSName; ended by NULL */
+};
+
 /* What is known of the session and the transaction. */
 struct restriction_facts {
     const char *id; /* of the session, for the log */
@@ -87,6 +96,7 @@ struct restriction_facts {
     size_t recipient_count; /* accepted so far */
     const char *protocol;   /* "ESMTP"; NULL: not known */
     const char *tls_protocol, *tls_cipher;
+    const struct restriction_certificate *certificate; /* NULL: none */
     int tls_bits;
     uint64_t transaction; /* tells the session's messages apart */
     uint64_t size;        /* as declared in MAIL; 0: not */
@@ -119,7 +129,8 @@ enum access_subject {
     ACCESS_CLIENT,     /* the client's address; without a key */
     ACCESS_ANY_DOMAIN, /* whether it has domains; without a key */
     ACCESS_DOMAIN,
-    ACCESS_ADDRESS
+    ACCESS_ADDRESS,
+    ACCESS_CERTIFICATE /* a fingerprint */
 };
 
 /* What restrictions may ask for; answers of the directory come at once. */

@@ -7,6 +7,8 @@
 
 /* Sorted by name. */
 static const struct restriction table[] = {
+    {"check_ccert_access", NULL, RESTRICTION_ARG, restrict_check_ccert_access,
+     restriction_table_valid},
     {"check_client_access", NULL, RESTRICTION_ARG, restrict_check_client_access,
      restriction_table_valid},
     {"check_helo_access", NULL, RESTRICTION_ARG, restrict_check_helo_access,
@@ -28,6 +30,8 @@ static const struct restriction table[] = {
      restriction_dnsl_valid_unweighted},
     {"permit_mynetworks", NULL, 0, restrict_permit_mynetworks, NULL},
     {"permit_naked_ip_address", NULL, 0, restrict_permit_naked_ip_address, NULL},
+    {"permit_tls_all_clientcerts", NULL, 0, restrict_permit_tls_all_clientcerts, NULL},
+    {"permit_tls_clientcerts", NULL, 0, restrict_permit_tls_clientcerts, NULL},
     {"permit_sasl_authenticated", NULL, 0, restrict_permit_sasl_authenticated, NULL},
     {"reject", NULL, 0, restrict_reject, NULL},
     {"reject_authenticated_sender_login_mismatch", NULL, 0,

@@ -176,6 +176,15 @@ static void on_secured(struct stream *stream, void *arg)
 
     s->tls = true;
     stream_tls_info(stream, &s->tls_info);
+    if (s->tls_info.peer != NULL)
+        s->certificate = (struct restriction_certificate){
+            .verified = s->tls_info.peer->verified,
+            .subject = s->tls_info.peer->subject,
+            .issuer = s->tls_info.peer->issuer,
+            .fingerprint = s->tls_info.peer->fingerprint,
+            .key_fingerprint = s->tls_info.peer->key_fingerprint,
+            .host_names = s->tls_info.peer->host_names,
+        };
     front_tls_log(stream, s->id);
     s->waiting = false;
     if (!s->greeted)

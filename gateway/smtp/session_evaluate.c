@@ -26,6 +26,7 @@ static void set_facts(struct session *s, const struct restriction_address *recip
         .tls_protocol = s->tls_info.version,
         .tls_cipher = s->tls_info.cipher,
         .tls_bits = s->tls_info.bits,
+        .certificate = s->tls_info.peer != NULL ? &s->certificate : NULL,
         .trusted = s->trusted,
         .tls = s->tls,
         .early_input = s->early_input,

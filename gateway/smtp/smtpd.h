@@ -121,7 +121,8 @@ struct session {
     bool may_name_client; /* by XCLIENT; what the connection's own address allows */
     bool early_input;     /* sent more than it was allowed to before a reply */
     bool tls;
-    struct tls_info tls_info; /* with tls */
+    struct tls_info tls_info;                   /* with tls */
+    struct restriction_certificate certificate; /* with tls_info.peer; the stream's */
     bool greeted;
     bool last_word; /* AUTH: SCRAM's last challenge is out; an empty answer ends the login */
     unsigned errors, junk, messages;
