@@ -52,6 +52,8 @@ static void name_complete(struct smtp_data *d)
         d->fields_seen |= SMTP_HEADER_MESSAGE_ID;
     else if (str_is(d->name, d->name_len, "from"))
         d->fields_seen |= SMTP_HEADER_FROM;
+    else if (str_is(d->name, d->name_len, "sender"))
+        d->fields_seen |= SMTP_HEADER_SENDER;
 }
 
 /* Bytes of the current line, without its line end; only called within the header. */

@@ -32,7 +32,8 @@ enum smtp_data_flaw {
 enum {
     SMTP_HEADER_DATE = 1,
     SMTP_HEADER_MESSAGE_ID = 2,
-    SMTP_HEADER_FROM = 4
+    SMTP_HEADER_FROM = 4,
+    SMTP_HEADER_SENDER = 8
 };
 
 /* A push/next object. Fields up to fields_seen may be read, the rest is private. */

@@ -88,8 +88,9 @@ unsigned evaluator_rcpt_stages(const struct evaluator *by, bool submission)
 {
     unsigned all = 1u << STAGE_RELAY;
 
+    /* Where a login comes from is no matter. */
     if (submission)
-        return all;
+        return all | 1u << STAGE_SENDER | 1u << STAGE_RECIPIENT;
     all |= 1u << STAGE_RECIPIENT;
     if (by->conf->smtpd_delay_reject)
         all |= 1u << STAGE_CLIENT | 1u << STAGE_HELO | 1u << STAGE_SENDER;
@@ -393,8 +394,9 @@ static enum answer find_text(struct evaluation *e, enum restriction_stage stage,
                              const char *recipient, const char **text, const char **dn)
 {
     *dn = NULL;
-    if (e->submission) {
-        *text = conf_text(e->by->conf, "submission_relay_restrictions");
+    if (e->submission && (stage == STAGE_RELAY || stage == STAGE_SENDER)) {
+        *text = conf_text(e->by->conf, stage == STAGE_RELAY ? "submission_relay_restrictions"
+                                                            : "submission_sender_restrictions");
         return ANSWER_FOUND;
     }
     if (e->snap == NULL)
@@ -485,7 +487,7 @@ bool evaluation_has_lists(struct evaluation *e, enum restriction_stage stage)
 {
     if (e->snap == NULL)
         e->snap = snapshot_take(e->by->directory);
-    return !e->submission && (e->snap == NULL || policy_anywhere(e->snap, stage_attrs[stage]));
+    return e->snap == NULL || policy_anywhere(e->snap, stage_attrs[stage]);
 }
 
 void evaluation_run_lists(struct evaluation *e, const struct restriction_step *steps, size_t n)

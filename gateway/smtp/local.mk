@@ -44,6 +44,7 @@ dirigo_smtpd_SOURCES = \
 	%D%/session.c \
 	%D%/session_evaluate.c \
 	%D%/smtpd.h \
+	%D%/submit.c \
 	%D%/trace.c \
 	%D%/transaction.c
 dirigo_smtpd_LDADD = $(EVALUATE_LIBS) gateway/session/libsession.a gateway/queue/libqueue_client.a sasl/libsasl_client.a \

@@ -24,6 +24,7 @@ struct message {
     int fd;
     int error;    /* errno of the write that failed */
     bool holding; /* the header is not complete and trace not written */
+    struct refusal refusal;
     struct buf trace;
     struct buf gathered;
     uint64_t written;
@@ -91,14 +92,23 @@ static void gather(struct message *m, const void *data, size_t len)
         write_out(m, data, len);
 }
 
-/* The header is complete, or will not be looked at further: the trace, what is missing, then it. */
-static void release_header(struct message *m)
+/* The header is complete with the bytes that come next, or will not be looked at further: the
+ * trace, what is missing, then what was held. */
+static void release_header(struct message *m, const void *next, size_t len)
 {
     struct buf held = m->gathered;
+    bool whole = m->data.header_done && m->data.header_size <= m->data.header_max;
 
     m->holding = false;
-    if (m->data.header_done)
+    if (whole)
         trace_missing_fields(m->session, m->id, m->data.fields_seen, &m->trace);
+    if (m->session->flavour->submission && whole)
+        submit_header(
+            m->session,
+            (const struct iovec[2]){{held.data, held.len}, {(void *)(uintptr_t)next, len}},
+            &m->trace, &m->refusal);
+    else if (m->session->flavour->submission)
+        m->refusal = (struct refusal){552, "5.3.4", "The message header is too large"};
     m->gathered = m->trace;
     m->trace = (struct buf){0};
     gather(m, held.data, held.len);
@@ -112,7 +122,7 @@ static void take_slice(struct message *m, const void *data, size_t len)
         return;
     }
     if (m->holding)
-        release_header(m);
+        release_header(m, data, len);
     gather(m, data, len);
 }
 
@@ -138,7 +148,7 @@ static void file_opened(int fd, bool full, void *arg)
         trace_headers(s, m->id, &m->trace, &m->trace_offset);
         for (size_t i = 0; i < s->tx->prepend_count; i++)
             buf_printf(&m->trace, "%s\r\n", s->tx->prepend[i]);
-        m->holding = s->flavour->submission;
+        m->holding = s->flavour->submission || s->d->conf->always_add_missing_headers;
         if (!m->holding) {
             m->gathered = m->trace;
             m->trace = (struct buf){0};
@@ -385,10 +395,14 @@ static void message_end(struct session *s)
     s->mode = MODE_COMMAND;
     if (m->holding) {
         m->data.header_done = true; /* a message of header fields alone */
-        release_header(m);
+        release_header(m, NULL, 0);
     }
     if (flawed(s))
         return;
+    if (m->refusal.code != 0) {
+        reject(s, m->refusal.code, m->refusal.status, m->refusal.text);
+        return;
+    }
     if (m->data.received > (unsigned)s->d->conf->hopcount_limit) {
         reject(s, 554, "5.4.6", "Too many hops: the message loops");
         return;

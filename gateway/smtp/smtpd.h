@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 #include <sys/tree.h>
+#include <sys/uio.h>
 
 #include "conf/networks.h"
 #include "directory/client.h"
@@ -342,12 +343,26 @@ void message_free(struct message **m);
 /* The session ends: a commit that is under way goes on without it. */
 void message_orphan(struct session *s);
 
+/* ---- submit.c ---- */
+
+/* Why a message is to be refused when its end has come; code 0: it is not. */
+struct refusal {
+    unsigned code;
+    const char *status;
+    char text[256];
+};
+
+/* Looks at the whole header of a message that a login submits, in two pieces with what follows it:
+ * adds what it lacks of its sender, or says why it is refused. */
+void submit_header(struct session *s, const struct iovec pieces[2], struct buf *add,
+                   struct refusal *refusal);
+
 /* ---- trace.c ---- */
 
 /* Return-Path and Received (RFC 5321 section 4.4); *return_path_len gets the first one's length. */
 void trace_headers(const struct session *s, const char *id, struct buf *out,
                    uint32_t *return_path_len);
-/* The Date and Message-ID fields that a submitted message lacks (RFC 6409 section 8). */
+/* The Date, From and Message-ID fields that a message lacks (RFC 6409 section 8). */
 void trace_missing_fields(const struct session *s, const char *id, unsigned seen, struct buf *out);
 
 #endif

@@ -26,10 +26,14 @@ static const char *date(char dst[DATE_MAX])
     return dst;
 }
 
-/* RFC 3848: ESMTP, LMTP, with S for TLS and A for a login. */
+/* RFC 3848 and 6531 section 4.3: ESMTP, LMTP, UTF8SMTP, with S for TLS and A for a login. */
 static const char *with(const struct session *s, char dst[16])
 {
-    const char *base = s->flavour->lmtp ? "LMTP" : s->esmtp ? "ESMTP" : "SMTP";
+    bool utf8 = (s->tx->options.flags & QUEUE_UTF8) != 0;
+    const char *base = s->flavour->lmtp ? (utf8 ? "UTF8LMTP" : "LMTP")
+                       : utf8           ? "UTF8SMTP"
+                       : s->esmtp       ? "ESMTP"
+                                        : "SMTP";
 
     snprintf(dst, 16, "%s%s%s", base, s->tls && s->esmtp ? "S" : "",
              s->login != NULL && s->esmtp ? "A" : "");
@@ -45,18 +49,22 @@ void trace_headers(const struct session *s, const char *id, struct buf *out,
 
     buf_printf(out, "Return-Path: <%s>\r\n", tx->sender.full);
     *return_path_len = (uint32_t)out->len;
+    /* Where somebody is who has logged in may be his own business. */
+    bool hidden = s->login != NULL && s->d->conf->submission_hide_client;
     session_peer_literal(s, literal);
     /* The name only where DNS has it both ways, and only where a restriction had to know it. */
     const char *name = s->client_name.verified == CLIENT_NAME_FOUND ? s->client_name.name : NULL;
-    buf_printf(out, "Received: from %s (%s%s%s)\r\n", s->helo != NULL ? s->helo : literal,
-               name != NULL ? name : "", name != NULL ? " " : "", literal);
-    if (s->tls) {
+    buf_append_str(out, "Received:");
+    if (!hidden)
+        buf_printf(out, " from %s (%s%s%s)\r\n", s->helo != NULL ? s->helo : literal,
+                   name != NULL ? name : "", name != NULL ? " " : "", literal);
+    if (s->tls && !hidden) {
         stream_tls_info(s->stream, &info);
         buf_printf(out, "\t(using %s with cipher %s (%d bits))\r\n", info.version, info.cipher,
                    info.bits);
     }
-    buf_printf(out, "\tby %s (Dirigo) with %s id %s", s->d->conf->myhostname, with(s, protocol),
-               id);
+    buf_printf(out, "%sby %s (Dirigo) with %s id %s", hidden ? " " : "\t", s->d->conf->myhostname,
+               with(s, protocol), id);
     /* More than one would tell each of the others (RFC 5321 section 7.6). */
     if (tx->recipient_count == 1)
         buf_printf(out, "\r\n\tfor <%s>", STAILQ_FIRST(&tx->recipients)->address);
@@ -69,6 +77,8 @@ void trace_missing_fields(const struct session *s, const char *id, unsigned seen
 
     if (!(seen & SMTP_HEADER_DATE))
         buf_printf(out, "Date: %s\r\n", date(now));
+    if (!(seen & SMTP_HEADER_FROM) && s->tx->sender.full[0] != '\0')
+        buf_printf(out, "From: <%s>\r\n", s->tx->sender.full);
     if (!(seen & SMTP_HEADER_MESSAGE_ID))
         buf_printf(out, "Message-ID: <%s@%s>\r\n", id, s->d->conf->myhostname);
 }

@@ -263,6 +263,102 @@ class Chunking(EsmtpTest):
         self.stack.wait_mail("bob", "bdat-lmtp")
 
 
+class Submission(EsmtpTest):
+    CONF = {"smtpd_hard_error_limit": "100", "header_size_limit": "20k"}
+
+    def submit(self, header, sender="alice@example.org", code=250, text="", rcpt="bob@example.org", user="alice"):
+        with self.stack.smtp("submission") as s:
+            s.starttls(context=self.stack.tls())
+            s.login(user, harness.PASSWORDS[user])
+            s.ehlo()
+            self.assertEqual(s.mail(sender)[0], 250)
+            got = s.rcpt(rcpt)
+            if got[0] != 250:
+                return got[1].decode()
+            got = s.data(header + "\r\n\r\n" + text)
+            self.assertEqual(got[0], code, got)
+            return got[1].decode()
+
+    def test_sender_is_ones_own(self):
+        for own in ("alice@example.org", "alice.example@example.org", "alice+x@example.org", "alice@example.net"):
+            self.submit(f"From: \"A, B\" <{own}> (x)", own, text="own")
+        self.assertIn("not owned by user alice", self.submit("From: alice@example.org", "bob@example.org"))
+        self.assertIn("not owned", self.submit("From: alice@example.org", "x@elsewhere.example"))
+        for alien in ("From: bob@example.org", "From: x@elsewhere.example", "From: alice@example.org, bob@example.org",
+                      "From: Bob <bob@example.org>\r\nSender: alice@example.org", "From: nobody here <>",
+                      "From: alice@example.org\r\nSender: bob@example.org", "From:", "From: @",
+                      "from : =?utf-8?q?alice=40example.org?= <bob@example.org>",
+                      "From: alice@example.org <bob@example.org>",
+                      "Subject: x\r\nTo: y@elsewhere.example\r\nFrom: bob@example.org\r\nX-Y: " + "z" * 9000,
+                      "From: x: alice@example.org,\r\n bob@example.org;"):
+            self.assertIn("sender is not yours", self.submit(alien, code=550), alien)
+        self.submit("From: alice@example.org\r\nFROM: alice@example.org", code=550)
+        self.submit("From: alice@example.org\r\nX: " + "x\r\n " * 10000, code=552)
+
+    def test_missing_fields(self):
+        self.submit("Subject: bare", text="missing-1")
+        mail = email.message_from_bytes(self.stack.wait_mail("bob", "missing-1"))
+        self.assertEqual(mail["From"], "<alice@example.org>")
+        self.assertRegex(mail["Message-ID"], "^<.*@mx.example.org>$")
+        self.assertTrue(mail["Date"])
+        self.assertIsNone(mail["Sender"])
+        self.submit("From: alice@example.org, alice@example.net", text="missing-2")
+        mail = email.message_from_bytes(self.stack.wait_mail("bob", "missing-2"))
+        self.assertEqual(mail["Sender"], "<alice@example.org>")
+
+    def test_delegate(self):
+        def answers():
+            with self.stack.smtp("submission") as s:
+                s.starttls(context=self.stack.tls())
+                s.login("alice", harness.PASSWORDS["alice"])
+                s.ehlo()
+                s.mail("bob@example.org")
+                return s.rcpt("bob@example.org")[0]
+
+        dn = "dn: uid=bob,ou=people,dc=example,dc=org\nchangetype: modify\n"
+        self.stack.slapd.modify(dn + "add: dirigoSendAs\ndirigoSendAs: uid=alice,ou=people,dc=example,dc=org\n")
+        wait_for("the right", lambda: answers() == 250)
+        self.submit("From: bob@example.org", "bob@example.org", text="for bob")
+        self.submit("From: bob@example.org\r\nSender: alice@example.org", text="for bob")
+        self.stack.slapd.modify(dn + "delete: dirigoSendAs\n")
+        wait_for("the end of the right", lambda: answers() == 553)
+        self.submit("From: bob@example.org", code=550)
+
+    def test_policy_lists_apply(self):
+        self.assertIn("fully-qualified", self.submit("From: alice@example.org", rcpt="x@elsewhere"))
+
+    def test_received(self):
+        self.submit("From: alice@example.org", text="received-1")
+        self.assertRegex(self.stack.wait_mail("bob", "received-1").decode(),
+                         r"Received: from .*\r\n.*\r\n\tby mx.example.org \(Dirigo\) with ESMTPSA id")
+
+
+class Privacy(EsmtpTest):
+    CONF = {"submission_hide_client": "yes", "submission_header_sender": "tell", "always_add_missing_headers": "yes"}
+
+    def test_hidden(self):
+        self.send("hidden-1", ["bob@example.org"])
+        head = self.stack.wait_mail("bob", "from hidden-1").decode().split("\r\n\r\n")[0]
+        self.assertRegex(head, r"\r\nReceived: by mx.example.org \(Dirigo\) with ESMTPSA id \w+\r\n\tfor <bob@example.org>;")
+        self.assertNotIn("127.0.0.1", head)
+
+    def test_told(self):
+        self.send("told-1", ["bob@example.org"], text="From: x@elsewhere.example\r\n\r\ntold-1\r\n")
+        mail = email.message_from_bytes(self.stack.wait_mail("bob", "told-1"))
+        self.assertEqual(mail["Sender"], "<alice@example.org>")
+
+    def test_added_on_port_25(self):
+        t = self.talk()
+        t.say("MAIL FROM:<a@example.net>", "250")
+        t.say("RCPT TO:<bob@example.org>", "250")
+        t.say("DATA", "354")
+        t.send("Subject: x\r\n\r\nadded-25\r\n.\r\n")
+        t.expect("250")
+        mail = email.message_from_bytes(self.stack.wait_mail("bob", "added-25"))
+        self.assertEqual(mail["From"], "<a@example.net>")
+        self.assertTrue(mail["Date"] and mail["Message-ID"])
+
+
 class Withheld(EsmtpTest):
     CONF = {"smtpd_discard_ehlo_keywords": "dsn, etrn, nonsense"}
 

@@ -423,7 +423,8 @@ class RestrictionTest(unittest.TestCase):
 
         def tries():
             return len(re.findall("delivery deferred .*to=x@waiting.lost.example ", self.stack.dirigod.log()))
-        self.stack.submit("alice", "alice@example.org", ["x@waiting.lost.example"], MESSAGE.format("etrn-1"))
+        self.stack.submit("alice", "alice@example.org", ["x@waiting.lost.example"],
+                          MESSAGE.format("etrn-1").replace("a@example.net", "alice@example.org"))
         wait_for("the first try", tries, 15)
         before = tries()
         etrn("other.lost.example")

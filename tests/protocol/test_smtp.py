@@ -16,6 +16,7 @@ import harness
 from harness import PASSWORDS, StackTest, wait_for
 
 MESSAGE = "From: a@example.net\r\nSubject: {0}\r\n\r\n{0}\r\n"
+MINE = MESSAGE.replace("a@example.net", "alice@example.org")
 
 
 class Talk:
@@ -350,19 +351,19 @@ class SmtpTest(StackTest):
         t.say("RCPT TO:<nobody@example.org>", "550 5.1.1")
 
     def test_submission_message(self):
-        self.stack.submit("alice", "alice@example.org", ["bob@example.org"], MESSAGE.format("submitted-1"))
+        self.stack.submit("alice", "alice@example.org", ["bob@example.org"], MINE.format("submitted-1"))
         m = self.stack.wait_mail("bob", "submitted-1").decode()
         self.assertRegex(m, r"with ESMTPSA id (\w+)\r\n\tfor <bob@example.org>;[^:]+:[^:]+:[^:]+\r\n"
-                            r"Date: [^\r]+\r\nMessage-ID: <\1@mx.example.org>\r\nFrom: a@example.net\r\n")
+                            r"Date: [^\r]+\r\nMessage-ID: <\1@mx.example.org>\r\nFrom: alice@example.org\r\n")
         self.stack.submit("alice", "alice@example.org", ["bob@example.org"],
-                          "Date: x\r\nmessage-id: <y@z>\r\n" + MESSAGE.format("submitted-2"))
+                          "Date: x\r\nmessage-id: <y@z>\r\n" + MINE.format("submitted-2"))
         m = self.stack.wait_mail("bob", "submitted-2").decode()
         self.assertEqual(len(re.findall("(?mi)^(Date|Message-ID):", m)), 2)
 
     def test_submissions(self):
         with self.stack.smtp("submissions") as s:
             s.login("bob", PASSWORDS["bob"])
-            s.sendmail("bob@example.org", ["alice@example.org"], MESSAGE.format("submissions-1"))
+            s.sendmail("bob@example.org", ["alice@example.org"], MINE.format("submissions-1").replace("alice", "bob"))
         self.stack.wait_mail("alice", "submissions-1")
 
     def test_login_dialogues(self):
@@ -418,7 +419,7 @@ class SmtpTest(StackTest):
 
     def test_curl(self):
         with tempfile.NamedTemporaryFile("w", suffix=".eml", newline="") as f:
-            f.write(MESSAGE.format("curl-1"))
+            f.write(MINE.format("curl-1").replace("alice", "bob"))
             f.flush()
             harness.run("curl", "-sS", f"smtps://127.0.0.1:{self.stack.ports['submissions']}/client.example.net",
                         "--cacert", self.stack.cert, "--user", f"bob:{PASSWORDS['bob']}", "--mail-from",
