@@ -1,6 +1,7 @@
 # Authentication of mail (SPF, DKIM, DMARC, ARC, SRS): engines without I/O.
 noinst_LIBRARIES += gateway/filter/libfilter.a
 gateway_filter_libfilter_a_SOURCES = \
+	%D%/arc_seal.c %D%/arc_verify.c %D%/arc.h %D%/arc_private.h \
 	%D%/bodyhash.c %D%/bodyhash.h \
 	%D%/canon.c %D%/canon.h \
 	%D%/crypto.c %D%/crypto.h \
@@ -27,5 +28,10 @@ check_PROGRAMS += tests/unit/test_spf
 tests_unit_test_spf_SOURCES = tests/unit/test_spf.c
 tests_unit_test_spf_CFLAGS = $(UNIT_CFLAGS) -DDATA_DIR='"$(abs_srcdir)/tests/data"'
 tests_unit_test_spf_LDADD = $(FILTER_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_arc
+tests_unit_test_arc_SOURCES = tests/unit/test_arc.c
+tests_unit_test_arc_CFLAGS = $(UNIT_CFLAGS) -DDATA_DIR='"$(abs_srcdir)/tests/data"'
+tests_unit_test_arc_LDADD = $(FILTER_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
 endif
-EXTRA_DIST += tests/data/rfc7208.tests
+EXTRA_DIST += tests/data/arc.tests tests/data/rfc7208.tests

@@ -1,10 +1,10 @@
-/* Messages with signatures of any content, and a key record behind the last NUL: whole and byte by
- * byte they get the same results. */
+/* Messages with signatures and ARC sets of any content, and a key record behind the last NUL: whole
+ * and byte by byte they get the same results. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "gateway/filter/dkim.h"
+#include "gateway/filter/arc.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -14,7 +14,7 @@ enum {
 
 struct outcome {
     size_t count;
-    enum auth_result result[SIGNATURES];
+    enum auth_result result[SIGNATURES], chain;
 };
 
 static void judge(const char *text, size_t len, size_t step, const struct dns_answer *key,
@@ -22,7 +22,7 @@ static void judge(const char *text, size_t len, size_t step, const struct dns_an
 {
     static const struct signature_limits limits = {.now = 1, .minimum_rsa = 512};
     struct arena *arena = arena_new(1 << 20);
-    struct bodyhash *hashes = bodyhash_new(SIGNATURES);
+    struct bodyhash *hashes = bodyhash_new(SIGNATURES + 1);
     struct fields fields;
     struct dkim_result r;
     size_t body;
@@ -30,6 +30,8 @@ static void judge(const char *text, size_t len, size_t step, const struct dns_an
     *out = (struct outcome){0};
     if (fields_read(&fields, text, len, 200, arena, &body) == 0) {
         struct dkim_verifier *v = dkim_verifier_new(&fields, hashes, SIGNATURES, &limits, arena);
+        struct arc_verifier *chain = arc_verifier_new(&fields, hashes, &limits, arena);
+        struct arc_result ar;
         for (size_t at = body; at < len; at += step)
             bodyhash_push(hashes, text + at, len - at < step ? len - at : step);
         bodyhash_finish(hashes);
@@ -40,9 +42,14 @@ static void judge(const char *text, size_t len, size_t step, const struct dns_an
             dkim_result(v, i, &r);
             out->result[i] = r.result;
             if (strlen(r.domain) + strlen(r.identity) + strlen(r.selector) + strlen(r.reason) >
-                len + 200)
+                2 * len + 200)
                 abort();
         }
+        for (size_t i = 0; arc_question(chain, i) != NULL; i++)
+            arc_answer(chain, i, key);
+        arc_result(chain, &ar);
+        out->chain = ar.result;
+        arc_verifier_free(&chain);
         dkim_verifier_free(&v);
     }
     bodyhash_free(&hashes);
