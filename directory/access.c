@@ -7,6 +7,9 @@
 
 #define NAME_MAX_LEN 64 /* of tables and classes */
 
+/* Partners lie in a table of their own, whose name no restriction can write. */
+#define PARTNERS "\\"
+
 /* What stands behind the table's name in an index key. The marks say what a table has at all. */
 enum key_type {
     KEY_ADDRESS = 'a', /* address_fold */
@@ -15,6 +18,7 @@ enum key_type {
     KEY_NULL_SENDER = '<',
     KEY_CERTIFICATE = 'c', /* the digest's bytes */
     KEY_NETWORK = 'n',     /* family, bits, bytes */
+    MARK_ANY = '*',
     MARK_DOMAIN = 'D',
     MARK_IPV4 = '4',
     MARK_IPV6 = '6'
@@ -133,6 +137,12 @@ void access_index_keys(const struct entry *e, void (*fn)(const struct index_key 
 {
     struct sink sink = {.fn = fn, .arg = arg};
     const char *value;
+    if ((entry_kinds(e) & ENTRY_PARTNER) != 0) {
+        sink.table = PARTNERS;
+        emit(&sink, MARK_ANY, NULL, 0);
+        for (size_t j = 0; (value = entry_value(e, ATTR_PARTNER_KEY, j)) != NULL; j++)
+            emit_value(&sink, value);
+    }
     for (size_t i = 0; (sink.table = entry_value(e, ATTR_ACCESS_TABLE, i)) != NULL; i++)
         for (size_t j = 0; (value = entry_value(e, ATTR_ACCESS_KEY, j)) != NULL; j++)
             emit_value(&sink, value);
@@ -173,11 +183,13 @@ static enum answer look_up(struct snapshot *snap, const char *table, enum key_ty
     *out = (struct access){0};
     if (make_key(&key, table, type, data, len) < 0)
         return ANSWER_ABSENT;
-    enum answer answer = find(snap, &key, ENTRY_ACCESS, &e);
+    bool partner = strcmp(table, PARTNERS) == 0;
+    enum answer answer = find(snap, &key, partner ? ENTRY_PARTNER : ENTRY_ACCESS, &e);
     if (e == NULL)
         return answer;
+    out->entry = e;
     out->dn = entry_dn(e);
-    out->action = entry_value(e, ATTR_ACCESS_ACTION, 0);
+    out->action = entry_value(e, partner ? ATTR_PARTNER_TLS : ATTR_ACCESS_ACTION, 0);
     return out->action == NULL ? ANSWER_UNKNOWN : answer;
 }
 
@@ -280,6 +292,21 @@ enum answer access_certificate(struct snapshot *snap, const char *table, const c
     if (len == 0)
         return ANSWER_ABSENT;
     return look_up(snap, table, KEY_CERTIFICATE, digest, len, out);
+}
+
+bool partner_anywhere(struct snapshot *snap)
+{
+    return has(snap, PARTNERS, MARK_ANY) != ANSWER_ABSENT;
+}
+
+enum answer partner_find(struct snapshot *snap, const char *domain, const struct netaddr *addr,
+                         struct access *out)
+{
+    enum answer answer = ANSWER_ABSENT;
+    *out = (struct access){0};
+    if (*domain != '\0')
+        answer = access_domain(snap, PARTNERS, domain, out);
+    return answer == ANSWER_ABSENT ? access_network(snap, PARTNERS, addr, out) : answer;
 }
 
 enum answer access_class(struct snapshot *snap, const char *name, struct access *out)

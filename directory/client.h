@@ -104,7 +104,8 @@ enum {
     ENTRY_DISABLED = 32, /* accountStatus and its like say that it may neither log in nor receive */
     ENTRY_NO_LOGIN = 64, /* it may not log in: disabled, or accountStatus is noaccess */
     ENTRY_ACCESS = 128,  /* dirigoAccess: an entry of access tables */
-    ENTRY_CLASS = 256    /* dirigoRestrictionClass */
+    ENTRY_CLASS = 256,   /* dirigoRestrictionClass */
+    ENTRY_PARTNER = 512  /* dirigoPartner: what TLS was agreed on with somebody */
 };
 
 /* Logical attributes; profiles map LDAP names to them. Values are UTF-8 text, in the directory's
@@ -146,6 +147,10 @@ enum entry_attr {
     ATTR_PRINCIPAL,       /* Kerberos principals of a user */
     ATTR_DELEGATE,        /* DNs of users and groups who may act for this user */
     ATTR_MEMBER_OF,       /* addresses of the lists that the entry is on */
+    ATTR_PARTNER_KEY,     /* domains and networks of a partner */
+    ATTR_PARTNER_TLS,     /* none, may, encrypt, verify or fingerprint */
+    ATTR_PARTNER_CA,      /* the subject of the CA of its certificate */
+    ATTR_PARTNER_CERTIFICATE, /* fingerprints */
     ATTR_COUNT
 };
 

@@ -126,6 +126,10 @@ const char *entry_attr_name(enum entry_attr attr)
         [ATTR_DELEGATE] = "delegate",
         [ATTR_END_OF_DATA_RESTRICTIONS] = "smtpdEndOfDataRestrictions",
         [ATTR_ETRN_RESTRICTIONS] = "smtpdEtrnRestrictions",
+        [ATTR_PARTNER_KEY] = "partnerKey",
+        [ATTR_PARTNER_TLS] = "partnerTLS",
+        [ATTR_PARTNER_CA] = "partnerCA",
+        [ATTR_PARTNER_CERTIFICATE] = "partnerCertificate",
         [ATTR_ACCESS_TABLE] = "accessTable",
         [ATTR_ACCESS_KEY] = "accessKey",
         [ATTR_ACCESS_ACTION] = "accessAction",
@@ -452,7 +456,7 @@ void entry_index_keys(const struct entry *e, void (*fn)(const struct index_key *
         emit_domains(e, &sink);
     if ((kinds & ENTRY_POLICY) != 0)
         emit_stages(e, &sink);
-    if ((kinds & ENTRY_ACCESS) != 0)
+    if ((kinds & (ENTRY_ACCESS | ENTRY_PARTNER)) != 0)
         access_index_keys(e, fn, arg);
     if ((kinds & ENTRY_CLASS) != 0)
         emit_class_names(e, &sink);

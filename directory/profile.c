@@ -343,6 +343,8 @@ static unsigned kinds(const struct profile_entry *p)
         k |= ENTRY_POLICY | (p->global ? ENTRY_GLOBAL : 0);
     if ((p->classes & CLASS_ACCESS) != 0)
         k |= ENTRY_ACCESS;
+    if ((p->classes & CLASS_PARTNER) != 0)
+        k |= ENTRY_PARTNER;
     if ((p->classes & CLASS_RESTRICTIONS) != 0)
         k |= ENTRY_CLASS;
     if (k == 0)
@@ -428,6 +430,7 @@ static void unmap_classes(unsigned kinds, bool named,
         {(kinds & ENTRY_DOMAIN) != 0, "dirigoDomain"},
         {(kinds & ENTRY_POLICY) != 0, "dirigoPolicy"},
         {(kinds & ENTRY_ACCESS) != 0, "dirigoAccess"},
+        {(kinds & ENTRY_PARTNER) != 0, "dirigoPartner"},
         {(kinds & ENTRY_CLASS) != 0, "dirigoRestrictionClass"},
         {(kinds & ENTRY_CONTAINER) != 0, "=container"},
     };

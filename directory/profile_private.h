@@ -18,7 +18,8 @@ enum {
     CLASS_ACCESS = 128,
     CLASS_RESTRICTIONS = 256,
     CLASS_CONTAINER = 512, /* holds others; kept for its DN where it is nothing else */
-    CLASS_NOTHING = 1024   /* means nothing to mail, whatever the other classes say */
+    CLASS_PARTNER = 2048,
+    CLASS_NOTHING = 1024 /* means nothing to mail, whatever the other classes say */
 };
 
 /* How a value is taken. */

@@ -20,6 +20,7 @@ static const struct {
     {"alias", CLASS_ALIAS},
     {"cn-alias", CLASS_ALIAS | CLASS_CN_ALIAS},
     {"access", CLASS_ACCESS},
+    {"partner", CLASS_PARTNER},
     {"restrictions", CLASS_RESTRICTIONS},
     {"container", CLASS_CONTAINER},
     {"nothing", CLASS_NOTHING},
@@ -215,7 +216,7 @@ static int rule_class(struct profile *p, const struct profile_statement *st, str
         if (classes == 0)
             return fault_of(fault, st->words[i],
                             "is no kind; choose from: user recipient alias cn-alias group domain "
-                            "policy access restrictions container nothing");
+                            "policy access partner restrictions container nothing");
         class.classes |= classes;
     }
     class.name = mem_strdup(st->words[1]);

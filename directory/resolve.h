@@ -135,6 +135,7 @@ bool policy_anywhere(struct snapshot *snap, enum entry_attr attr);
 struct access {
     const char *action;
     const char *dn;
+    const struct entry *entry; /* with found */
 };
 
 /* An envelope address: whole, without +detail, its domain and those above, its local part. */
@@ -151,6 +152,13 @@ enum answer access_certificate(struct snapshot *snap, const char *table, const c
                                struct access *out);
 /* Whether the table has domains at all, so that the client's name is worth a question to DNS. */
 enum answer access_has_domains(struct snapshot *snap, const char *table);
+
+/* Whether there are any partners. */
+bool partner_anywhere(struct snapshot *snap);
+/* The partner that the domain ("" for none) is of, or one above it, else the smallest network that
+ * holds the address; action is its level. */
+enum answer partner_find(struct snapshot *snap, const char *domain, const struct netaddr *addr,
+                         struct access *out);
 
 /* What a restriction class stands for. */
 enum answer access_class(struct snapshot *snap, const char *name, struct access *out);

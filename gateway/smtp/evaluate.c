@@ -339,6 +339,26 @@ static enum answer ask_class(void *arg, const char *name, struct restriction_tex
     return keep_text(e, answer, &a, out);
 }
 
+static enum answer ask_partner(void *arg, struct restriction_partner *out)
+{
+    struct evaluation *e = arg;
+    struct access a = {.action = NULL};
+
+    if (e->snap == NULL)
+        return ANSWER_UNKNOWN;
+    enum answer answer = partner_find(e->snap, e->facts.sender.domain, &e->facts.client, &a);
+    out->dn = a.dn != NULL ? arena_strdup(e->scratch, a.dn) : NULL;
+    if (answer != ANSWER_FOUND)
+        return answer;
+    out->level = a.action;
+    out->ca = entry_value(a.entry, ATTR_PARTNER_CA, 0);
+    const char *print;
+    while (out->fingerprint_count < RESTRICTION_PRINTS_MAX &&
+           (print = entry_value(a.entry, ATTR_PARTNER_CERTIFICATE, out->fingerprint_count)) != NULL)
+        out->fingerprints[out->fingerprint_count++] = print;
+    return answer;
+}
+
 static void policy_answered(const char *action, void *arg)
 {
     struct evaluation *e = arg;
@@ -376,6 +396,7 @@ static const struct restriction_ops ops = {
     .send_as = ask_send_as,
     .access = ask_access,
     .class = ask_class,
+    .partner = ask_partner,
     .policy = ask_policy,
 };
 
@@ -462,12 +483,28 @@ static void init_run(struct evaluation *e)
     e->run.trace_arg = e->owner;
 }
 
+/* Where there are partners, what was agreed on with them comes before all lists. */
+static void add_partners(struct evaluation *e)
+{
+    char *error = NULL;
+
+    if (e->submission || e->facts.trusted || e->facts.login != NULL ||
+        e->facts.recipient.given == NULL || e->snap == NULL || !partner_anywhere(e->snap))
+        return;
+    struct restriction_list *list =
+        restriction_cache_get(e->by->lists, "reject_partner_mismatch", STAGE_SENDER, &error);
+    free(error);
+    if (list != NULL)
+        restriction_run_add(&e->run, STAGE_SENDER, list, NULL);
+}
+
 void evaluation_run(struct evaluation *e, unsigned stages)
 {
     struct restriction_result failure;
 
     init_run(e);
     e->snap = snapshot_take(e->by->directory);
+    add_partners(e);
     for (enum restriction_stage stage = 0; stage < STAGE_COUNT; stage++) {
         const char *dn;
         if (!(stages & 1u << stage))

@@ -133,6 +133,16 @@ enum access_subject {
     ACCESS_CERTIFICATE /* a fingerprint */
 };
 
+/* What was agreed on with whom the sender's domain or the client's network belongs to. */
+#define RESTRICTION_PRINTS_MAX 16
+struct restriction_partner {
+    const char *dn;    /* as long as the run */
+    const char *level; /* "none", "may", "encrypt", "verify", "fingerprint" */
+    const char *ca;    /* the subject of the CA, RFC 2253 text; or NULL */
+    const char *fingerprints[RESTRICTION_PRINTS_MAX];
+    size_t fingerprint_count;
+};
+
 /* What restrictions may ask for; answers of the directory come at once. */
 struct restriction_ops {
     enum answer (*domain)(void *arg, const char *domain); /* is it ours? */
@@ -147,6 +157,9 @@ struct restriction_ops {
                           const char *key, struct restriction_text *out);
     /* What a restriction class stands for. */
     enum answer (*class)(void *arg, const char *name, struct restriction_text *out);
+    /* The partner whose domain the sender claims, or whose network the client is in; NULL: there
+     * are none. */
+    enum answer (*partner)(void *arg, struct restriction_partner *out);
     /* What a policy service says, as with dns; NULL where it cannot be asked. */
     bool (*policy)(void *arg, const char *service, enum restriction_stage stage,
                    const char **action);

@@ -100,6 +100,7 @@ RESTRICTION_FUNCTION(defer);
 RESTRICTION_FUNCTION(permit_mynetworks);
 RESTRICTION_FUNCTION(permit_sasl_authenticated);
 RESTRICTION_FUNCTION(check_ccert_access);
+RESTRICTION_FUNCTION(reject_partner_mismatch);
 RESTRICTION_FUNCTION(permit_tls_all_clientcerts);
 RESTRICTION_FUNCTION(permit_tls_clientcerts);
 RESTRICTION_FUNCTION(reject_plaintext_session);

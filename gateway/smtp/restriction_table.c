@@ -48,6 +48,7 @@ static const struct restriction table[] = {
     {"reject_non_fqdn_recipient", NULL, RESTRICTION_AT_RCPT, restrict_reject_non_fqdn_recipient,
      NULL},
     {"reject_non_fqdn_sender", NULL, 0, restrict_reject_non_fqdn_sender, NULL},
+    {"reject_partner_mismatch", NULL, 0, restrict_reject_partner_mismatch, NULL},
     {"reject_plaintext_session", NULL, 0, restrict_reject_plaintext_session, NULL},
     {"reject_rbl_client", NULL, RESTRICTION_ARG | RESTRICTION_WEIGHT, restrict_reject_rbl_client,
      restriction_dnsl_valid},

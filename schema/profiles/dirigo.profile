@@ -13,6 +13,7 @@ class dirigoGroup            group
 class dirigoDomain           domain
 class dirigoPolicy           policy
 class dirigoAccess           access
+class dirigoPartner          partner
 class dirigoRestrictionClass restrictions
 class organizationalUnit     container
 class organization           container
@@ -58,6 +59,10 @@ attribute dirigoSmtpdRecipientRestrictions smtpdRecipientRestrictions
 attribute dirigoSmtpdDataRestrictions      smtpdDataRestrictions
 attribute dirigoSmtpdEndOfDataRestrictions smtpdEndOfDataRestrictions
 attribute dirigoSmtpdEtrnRestrictions      smtpdEtrnRestrictions
+attribute dirigoPartnerKey         partnerKey
+attribute dirigoPartnerTLS         partnerTLS
+attribute dirigoPartnerCA          partnerCA
+attribute dirigoPartnerCertificate partnerCertificate
 attribute dirigoAccessTable        accessTable
 attribute dirigoAccessKey          accessKey
 attribute dirigoAccessAction       accessAction

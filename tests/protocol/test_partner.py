@@ -103,5 +103,85 @@ class ClientCertificates(CertificateTest):
         wait_for("the warning", lambda: "text=seen" in self.stack.dirigod.log(), 20)
 
 
+class Partners(CertificateTest):
+    def partner(self, name, level, *lines, key=None):
+        text = "".join(f"\n{line}" for line in lines)
+        self.entry(name, f"objectClass: dirigoPartner\ndirigoPartnerKey: {key or name}\ndirigoPartnerTLS: {level}{text}")
+
+    def says(self, expect, **what):
+        self.assertRegex(self.rcpt(**what), expect)
+
+    def test_encrypt_and_exceptions(self):
+        self.partner("secure.example", "encrypt")
+        self.partner("open.secure.example", "may")
+        self.becomes(r"550 5.7.10 <a@secure.example>: Sender address rejected: this partner's mail is taken over TLS",
+                     sender="a@secure.example", tls=False)
+        self.says("^550 5.7.10", sender="a@sub.secure.example", tls=False)
+        self.says("^250", sender="a@sub.secure.example")
+        self.becomes("250", sender="a@open.secure.example", tls=False)
+        self.says("^250", sender="a@elsewhere.example", tls=False)
+        self.assertIn("restriction=reject_partner_mismatch", self.stack.dirigod.log())
+
+    def test_verify(self):
+        self.partner("partner.example", "verify")
+        one = {"sender": "a@partner.example"}
+        self.becomes("550 5.7.1 .*a client certificate is needed", **one)
+        self.says("^550 5.7.10", tls=False, **one)
+        self.says("^550 5.7.1 .*no CA that is known here", cert=self.stranger, **one)
+        self.says("^250", cert=self.known, **one)
+        self.partner("other.example", "verify")
+        self.becomes("550 5.7.1 .*does not name the sender's domain", cert=self.known, sender="a@other.example")
+
+    def test_ca(self):
+        issuer = run("openssl", "x509", "-in", self.known, "-noout", "-issuer", "-nameopt", "RFC2253").stdout
+        issuer = issuer.strip().split("=", 1)[1]
+        self.partner("right.example", "verify", f"dirigoPartnerCA: {issuer.replace(',', ', ')}")
+        self.partner("wrong.example", "verify", "dirigoPartnerCA: CN=Another CA")
+        self.becomes("550 5.7.1 .*is not of the CA that was agreed on", cert=self.known, sender="a@wrong.example")
+        self.becomes("550 5.7.1 .*no CA that is known", cert=self.stranger, sender="a@right.example")
+        self.says("^250", cert=self.known, sender="a@right.example")
+
+    def test_fingerprint(self):
+        self.partner("print.example", "fingerprint", f"dirigoPartnerCertificate: {fingerprints(self.self_signed)[0]}",
+                     f"dirigoPartnerCertificate: {fingerprints(self.stranger)[1].lower()}")
+        one = {"sender": "a@print.example"}
+        self.becomes("550 5.7.1 .*is not the one that was agreed on", cert=self.known, **one)
+        self.says("^250", cert=self.self_signed, **one)
+        self.says("^250", cert=self.stranger, **one)
+        self.says("^550 5.7.1 .*a client certificate is needed", **one)
+
+    def test_network(self):
+        self.partner("local", "encrypt", key="127.0.0.0/8")
+        self.becomes("550 5.7.10", tls=False)
+        self.says("^250")
+
+    def test_wrong_entries(self):
+        self.partner("level.example", "sometimes")
+        self.partner("noprint.example", "fingerprint")
+        self.partner("twice.example", "encrypt")
+        self.entry("twice again", "objectClass: dirigoPartner\ndirigoPartnerKey: twice.example\ndirigoPartnerTLS: may")
+        self.becomes("451 4.3.5", sender="a@level.example")
+        self.becomes("451 4.3.5", sender="a@noprint.example", cert=self.known)
+        self.becomes("451 4.4.3", sender="a@twice.example")
+
+    def test_explained(self):
+        self.partner("secure.example", "encrypt")
+        self.becomes("550 5.7.10", sender="a@secure.example", tls=False)
+        text = self.stack.tool("explain", "--client", "198.51.100.1", "--from", "a@secure.example", "--to",
+                               "alice@example.org", check=False).stdout
+        self.assertIn("reject_partner_mismatch", text)
+        self.assertIn(f"cn=secure.example,{BASE}", text)
+        self.assertIn("5.7.10", text)
+
+
+class NotAsked(CertificateTest):
+    CONF = {"smtpd_tls_ask_ccert": "no", "mynetworks": "192.0.2.0/24"}
+
+    def test_cannot_be_checked(self):
+        self.entry("x", "objectClass: dirigoPartner\ndirigoPartnerKey: x.example\ndirigoPartnerTLS: verify")
+        self.becomes("451 4.3.5", sender="a@x.example")
+        self.assertIn("set smtpd_tls_ask_ccert = yes", self.stack.dirigod.log())
+
+
 if __name__ == "__main__":
     harness.main()
