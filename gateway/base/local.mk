@@ -9,6 +9,7 @@ gateway_base_libbase_a_SOURCES = \
 	%D%/mem.c %D%/mem.h \
 	%D%/netaddr.c %D%/netaddr.h \
 	%D%/role.c %D%/role.h \
+	%D%/shtable.c %D%/shtable.h \
 	%D%/str.c %D%/str.h \
 	%D%/ticket.c %D%/ticket.h \
 	%D%/ticket_used.c %D%/ticket_used.h \

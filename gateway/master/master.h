@@ -44,6 +44,7 @@ enum {
     KIND_TICKETS = 8, /* makes or checks the proof that a login succeeded, and gets the key */
     KIND_TLS = 16,    /* serves TLS: gets keys of session tickets, is renewed with certificates */
     KIND_RELAYS = 32, /* is a relay or gives mail to them, and gets the key that proves it */
+    KIND_SHARED = 64, /* its processes count together in a file (base/shtable.h) */
     KIND_KEEP = 4     /* reads no files: a reload that changes no parameter leaves it running */
 };
 

@@ -12,6 +12,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/mem.h"
+#include "gateway/base/shtable.h"
 #include "gateway/master/master.h"
 #include "gateway/service/protocol.h"
 
@@ -223,6 +224,23 @@ static void process_send_listener(struct process *p, const struct socket *s)
     ipc_pair_send(p->control, &m);
 }
 
+static void process_send_shared(struct process *p)
+{
+    const struct conf *conf = p->generation->conf;
+    char *path = mem_printf("%s/smtpd.shared", conf->state_directory);
+    int fd = shtable_make(path, conf->smtpd_shared_memory_size);
+    if (fd >= 0) {
+        struct msg *m = msg_new(SERVICE_MSG_SHARED);
+        msg_put_fd(m, fd);
+        ipc_pair_send(p->control, &m);
+    } else {
+        log_error("the shared memory cannot be made: each process counts clients alone, and the "
+                  "greylist forgets",
+                  LOG_STR("path", path), LOG_ERRNO(errno));
+    }
+    free(path);
+}
+
 /* The key that this kind of process shares with one other; NULL: none. */
 static const uint8_t *process_role_key(const struct process *p)
 {
@@ -254,6 +272,8 @@ static void process_configure(struct process *p)
             process_send_listener(p, s);
     }
     process_send_tls_keys(p);
+    if (p->kind->flags & KIND_SHARED)
+        process_send_shared(p);
     process_send(p, SERVICE_MSG_BEGIN);
 }
 

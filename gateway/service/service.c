@@ -55,7 +55,7 @@ struct service {
     uint8_t role_key[ROLE_KEY_LEN];
     bool draining; /* no new work */
     bool stopping; /* idle sessions end; or the end itself */
-    int ipc_fd;
+    int ipc_fd, shared_fd;
     int64_t sessions;
     STAILQ_HEAD(, service_listener) listeners;
     STAILQ_HEAD(, service_path) paths;
@@ -108,6 +108,13 @@ const char *service_run_path(struct service *s, const char *name)
     p->path = mem_printf("%s/%s", s->chrooted ? "" : s->conf->run_directory, name);
     STAILQ_INSERT_TAIL(&s->paths, p, link);
     return p->path;
+}
+
+int service_take_shared(struct service *s)
+{
+    int fd = s->shared_fd;
+    s->shared_fd = -1;
+    return fd;
 }
 
 int service_take_ipc_listener(struct service *s)
@@ -319,6 +326,15 @@ static int service_read_listener(struct service *s, struct msg *m)
     return 0;
 }
 
+static int service_read_shared(struct service *s, struct msg *m)
+{
+    int fd = msg_get_fd(m);
+    if (s->shared_fd >= 0)
+        close(s->shared_fd);
+    s->shared_fd = fd;
+    return msg_end(m) < 0 ? -1 : 0;
+}
+
 /* Everything up to SERVICE_MSG_BEGIN. 0, 1 where dirigod went away first, -1 logged. */
 static int service_setup(struct service *s)
 {
@@ -334,6 +350,8 @@ static int service_setup(struct service *s)
             rc = service_read_listener(s, m);
         else if (type == SERVICE_MSG_TLS_KEYS)
             rc = service_read_tls_keys(s, m);
+        else if (type == SERVICE_MSG_SHARED)
+            rc = service_read_shared(s, m);
         else if (type == SERVICE_MSG_STOP)
             rc = 1;
         else if (type == SERVICE_MSG_BEGIN && s->conf != NULL)
@@ -487,6 +505,8 @@ static void service_free(struct service *s)
     service_close_listeners(s);
     if (s->ipc_fd >= 0)
         close(s->ipc_fd);
+    if (s->shared_fd >= 0)
+        close(s->shared_fd);
     timer_free(&s->report_timer);
     ipc_pair_free(&s->control);
     while ((p = STAILQ_FIRST(&s->paths)) != NULL) {
@@ -531,7 +551,7 @@ int service_main(const struct service_def *def, int argc, char **argv)
 
     struct service *s = mem_zalloc(sizeof(*s));
     s->def = def;
-    s->ipc_fd = -1;
+    s->ipc_fd = s->shared_fd = -1;
     STAILQ_INIT(&s->listeners);
     STAILQ_INIT(&s->paths);
     int rc = service_setup(s);

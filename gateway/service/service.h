@@ -82,6 +82,9 @@ const char *service_run_path(struct service *s, const char *name);
 /* The listening socket of the process' own IPC service, bound by dirigod (-1: none); the caller
  * owns it then. */
 int service_take_ipc_listener(struct service *s);
+/* The file that the processes of this kind share (base/shtable.h), -1: none; the caller owns it
+ * then. */
+int service_take_shared(struct service *s);
 /*
  * Counts what draining waits for: a session (or a job that must end). service_session_begin returns
  * false when default_process_limit sessions are open: the caller says so to its client and closes.

@@ -17,6 +17,10 @@ void command_starttls(struct session *s, const char *arg, size_t len)
         session_reply(s, 503, "5.5.1", "TLS is active already");
         return;
     }
+    if (!limits_client(s->d->evaluator.limits, LIMIT_TLS, &s->peer)) {
+        over_limit(s, "TLS sessions");
+        return;
+    }
     session_reply(s, 220, "2.0.0", "Ready to start TLS");
     session_flush(s);
     /* Nothing that was said in clear text counts any more. */
@@ -218,6 +222,10 @@ void command_auth(struct session *s, const char *arg, size_t len)
 
     if (!may_log_in(s))
         return;
+    if (!limits_client(s->d->evaluator.limits, LIMIT_AUTH, &s->peer)) {
+        over_limit(s, "AUTH commands");
+        return;
+    }
     size_t name_len = strcspn(arg, " ");
     const char *rest = arg + name_len + strspn(arg + name_len, " ");
     size_t rest_len = len > (size_t)(rest - arg) ? len - (size_t)(rest - arg) : 0;

@@ -55,6 +55,12 @@ void command_mail(struct session *s, const char *arg, size_t len)
     }
     if (!may_send(s))
         return;
+    if (!limits_client(s->d->evaluator.limits, LIMIT_MESSAGE, &s->peer) ||
+        (s->login != NULL &&
+         !limits_login(s->d->evaluator.limits, LIMIT_MESSAGE, s->login->login))) {
+        over_limit(s, "messages");
+        return;
+    }
     s->tx = transaction_new();
     enum smtp_syntax syntax = smtp_path_args_parse(arg, len, "FROM", s->tx->arena, &args, &error);
     if (syntax != SMTP_SYNTAX_OK) {

@@ -94,6 +94,16 @@ void command_rcpt(struct session *s, const char *arg, size_t len)
         session_reply(s, 452, "4.5.3", "Too many recipients");
         return;
     }
+    if (s->early_talker) {
+        session_reply(s, 550, "5.5.1", "Protocol error");
+        return;
+    }
+    if (!limits_client(s->d->evaluator.limits, LIMIT_RECIPIENT, &s->peer) ||
+        (s->login != NULL &&
+         !limits_login(s->d->evaluator.limits, LIMIT_RECIPIENT, s->login->login))) {
+        over_limit(s, "recipients");
+        return;
+    }
     evaluator_address(&s->d->evaluator, &s->rcpt_args.address, e->scratch, &address);
     evaluate(s, evaluator_rcpt_stages(&s->d->evaluator, s->flavour->submission), &address,
              rcpt_done);

@@ -116,6 +116,16 @@ static bool allowed(struct session *s, const struct command *c, size_t arg_len)
     return false;
 }
 
+void over_limit(struct session *s, const char *what)
+{
+    char text[NETADDR_STRLEN];
+
+    log_info("limit reached", LOG_STR("id", s->id), LOG_STR("of", what),
+             LOG_STR("peer", netaddr_str(&s->peer, text)),
+             LOG_STR("login", s->login != NULL ? s->login->login : NULL));
+    session_reply(s, 450, "4.7.1", "Too many %s from you, try again later", what);
+}
+
 void command_run(struct session *s, size_t len, bool more)
 {
     const char *verb, *arg;

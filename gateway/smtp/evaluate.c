@@ -8,6 +8,7 @@
 #include "gateway/base/log.h"
 #include "gateway/base/str.h"
 #include "gateway/smtp/dnsl.h"
+#include "gateway/smtp/limits.h"
 #include "gateway/smtp/policy_client.h"
 
 /* What one evaluation and one resolution may use. */
@@ -389,6 +390,23 @@ static bool ask_policy(void *arg, const char *service, enum restriction_stage st
     return e->policy == NULL;
 }
 
+static bool ask_rate(void *arg, const char *key, unsigned n, int64_t ms)
+{
+    struct evaluation *e = arg;
+
+    return e->by->limits == NULL || limits_rate(e->by->limits, key, n, ms);
+}
+
+static bool ask_greylist(void *arg, int64_t *wait_s)
+{
+    struct evaluation *e = arg;
+    const struct restriction_facts *f = &e->facts;
+
+    *wait_s = 0;
+    return e->by->limits == NULL ||
+           limits_greylist(e->by->limits, &f->client, f->sender.full, f->recipient.full, wait_s);
+}
+
 static const struct restriction_ops ops = {
     .domain = ask_domain,
     .listed = ask_listed,
@@ -398,6 +416,8 @@ static const struct restriction_ops ops = {
     .class = ask_class,
     .partner = ask_partner,
     .policy = ask_policy,
+    .rate = ask_rate,
+    .greylist = ask_greylist,
 };
 
 /* ---- lists ---- */

@@ -29,6 +29,7 @@ struct evaluator {
     struct dnsl_health *dnsl;        /* which DNS lists may be used */
     struct policy_client *policy;    /* NULL: policy services are not asked and say nothing; so
                                         that explaining greylists nobody */
+    struct limits *limits;           /* NULL: nothing is counted, and no limit is reached */
     struct netaddr_prefix *networks; /* mynetworks */
     size_t network_count;
 };

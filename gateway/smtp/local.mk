@@ -11,6 +11,7 @@ gateway_smtp_librestriction_a_SOURCES = \
 	%D%/restrict_client.c \
 	%D%/restrict_conf.c \
 	%D%/restrict_dnsl.c \
+	%D%/restrict_limits.c \
 	%D%/restrict_policy.c \
 	%D%/restriction.c %D%/restriction.h %D%/restriction_impl.h \
 	%D%/restriction_table.c
@@ -20,6 +21,7 @@ RESTRICTION_LIBS = gateway/smtp/librestriction.a
 noinst_LIBRARIES += gateway/smtp/libevaluate.a
 gateway_smtp_libevaluate_a_SOURCES = \
 	%D%/evaluate.c %D%/evaluate.h \
+	%D%/limits.c %D%/limits.h \
 	%D%/policy_client.c \
 	%D%/policy_request.c
 EVALUATE_LIBS = gateway/smtp/libevaluate.a $(RESTRICTION_LIBS) $(RESOLVER_CLIENT_LIBS) \
@@ -41,6 +43,7 @@ dirigo_smtpd_SOURCES = \
 	%D%/main.c \
 	%D%/message.c \
 	%D%/params.c \
+	%D%/pregreet.c \
 	%D%/session.c \
 	%D%/session_evaluate.c \
 	%D%/smtpd.h \
@@ -56,6 +59,11 @@ check_PROGRAMS += tests/unit/test_restriction
 tests_unit_test_restriction_SOURCES = tests/unit/test_restriction.c
 tests_unit_test_restriction_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_restriction_LDADD = $(RESTRICTION_LIBS) $(CONF_LIBS) $(PROTO_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_limits
+tests_unit_test_limits_SOURCES = tests/unit/test_limits.c
+tests_unit_test_limits_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_limits_LDADD = gateway/smtp/libevaluate.a $(CONF_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_restriction_dns
 tests_unit_test_restriction_dns_SOURCES = tests/unit/test_restriction_dns.c

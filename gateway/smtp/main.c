@@ -1,4 +1,5 @@
 /* The process: what it opens, its listeners, its end. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -32,6 +33,7 @@ static void smtpd_free(struct smtpd *d)
 {
     directory_close(&d->evaluator.directory);
     tls_context_free(&d->tls);
+    limits_free(&d->evaluator.limits);
     networks_free(&d->xclients);
     evaluator_release(&d->evaluator);
     mem_wipe_free(d->line, d->line_size);
@@ -73,6 +75,12 @@ static int smtpd_open(struct service *service)
         goto fail;
     }
     extensions_init(d);
+    d->evaluator.limits = limits_new(d->conf, service_take_shared(service), service_index(service),
+                                     service_count(service));
+    if (d->evaluator.limits == NULL) {
+        log_error("shared memory cannot be mapped", LOG_ERRNO(errno));
+        goto fail;
+    }
     d->evaluator.directory = directory_open(d->conf, &error);
     if (d->evaluator.directory == NULL) {
         log_error("replica cannot be opened", LOG_STR("error", error));

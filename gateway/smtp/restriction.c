@@ -257,6 +257,11 @@ enum restriction_stage restriction_run_stage(const struct restriction_run *run)
     return run->steps[run->step].stage;
 }
 
+const char *restriction_run_dn(const struct restriction_run *run)
+{
+    return run->depth > 0 ? run->frames[run->depth - 1].dn : NULL;
+}
+
 static enum verdict set_result(struct restriction_run *run, unsigned code, const char *status)
 {
     struct restriction_result *r = &run->result;

@@ -163,6 +163,10 @@ struct restriction_ops {
     /* What a policy service says, as with dns; NULL where it cannot be asked. */
     bool (*policy)(void *arg, const char *service, enum restriction_stage stage,
                    const char **action);
+    /* Counts one event of the key; false where n in ms milliseconds is reached. */
+    bool (*rate)(void *arg, const char *key, unsigned n, int64_t ms);
+    /* Whether the greylist lets it pass, and how long it does not yet. */
+    bool (*greylist)(void *arg, int64_t *wait_s);
 };
 
 /* ---- lists ---- */

@@ -90,6 +90,9 @@ extern const struct restriction restriction_ldap_class;
 bool restriction_class_name(const char *s, size_t len);
 bool restriction_table_valid(const char *arg);
 bool restriction_service_valid(const char *arg);
+bool restriction_rate_valid(const char *arg);
+/* The entry whose list is being evaluated, or NULL: dirigo.conf. */
+const char *restriction_run_dn(const struct restriction_run *run);
 
 #define RESTRICTION_FUNCTION(name)                                                                 \
     enum verdict restrict_##name(struct restriction_run *run, const struct restriction_item *item)
@@ -119,7 +122,9 @@ RESTRICTION_FUNCTION(reject_unknown_sender_domain);
 RESTRICTION_FUNCTION(reject_unknown_recipient_domain);
 RESTRICTION_FUNCTION(check_client_access);
 RESTRICTION_FUNCTION(check_helo_access);
+RESTRICTION_FUNCTION(check_greylist);
 RESTRICTION_FUNCTION(check_policy_service);
+RESTRICTION_FUNCTION(check_rate_limit);
 RESTRICTION_FUNCTION(check_recipient_access);
 RESTRICTION_FUNCTION(check_sender_access);
 RESTRICTION_FUNCTION(defer_if_permit);

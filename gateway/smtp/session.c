@@ -101,6 +101,10 @@ static void session_gone(struct session *s)
     restriction_client_free(&s->client_name);
     free(s->etrn);
     smtp_lines_free(&s->lines);
+    timer_free(&s->greet_timer);
+    timer_free(&s->pause_timer);
+    if (s->counted.family != 0)
+        limits_disconnect(d->evaluator.limits, &s->counted);
     TAILQ_REMOVE(&d->sessions, s, link);
     free(s);
     service_session_end(d->service);
@@ -166,8 +170,13 @@ void session_greet(struct session *s)
 
 static void on_input(struct stream *stream, void *arg)
 {
+    struct session *s = arg;
+
     (void)stream;
-    session_run(arg);
+    if (s->greet_timer != NULL)
+        pregreet_input(s);
+    else
+        session_run(s);
 }
 
 static void on_secured(struct stream *stream, void *arg)
@@ -220,23 +229,39 @@ static const struct stream_ops ops = {
     .closed = on_closed,
 };
 
+static void refuse_connection(const struct flavour *flavour, int fd, const struct netaddr *peer,
+                              const char *limit, const char *reply)
+{
+    char text[NETADDR_STRLEN];
+
+    log_warning("too many connections", LOG_STR("peer", netaddr_str(peer, text)),
+                LOG_STR("protocol", flavour->protocol), LOG_STR("limit", limit));
+    if (!flavour->tls_first)
+        say_at_once(fd, reply);
+    close(fd);
+}
+
 void session_new(struct smtpd *d, const struct flavour *flavour, int fd, const struct netaddr *peer)
 {
     struct session *s;
     char text[NETADDR_STRLEN];
 
     if (!service_session_begin(d->service)) {
-        log_warning("too many connections", LOG_STR("peer", netaddr_str(peer, text)),
-                    LOG_STR("protocol", flavour->protocol));
-        if (!flavour->tls_first)
-            say_at_once(fd, "421 4.3.2 Too many connections, try again later\r\n");
-        close(fd);
+        refuse_connection(flavour, fd, peer, "default_process_limit",
+                          "421 4.3.2 Too many connections, try again later\r\n");
+        return;
+    }
+    if (!limits_client(d->evaluator.limits, LIMIT_CONNECTION, peer) ||
+        !limits_connect(d->evaluator.limits, peer)) {
+        refuse_connection(flavour, fd, peer, "a limit for clients",
+                          "421 4.7.0 Too many connections from you, try again later\r\n");
+        service_session_end(d->service);
         return;
     }
     s = mem_zalloc(sizeof(*s));
     s->d = d;
     s->flavour = flavour;
-    s->peer = *peer;
+    s->peer = s->counted = *peer;
     id_new(s->id);
     smtp_lines_init(&s->lines, (size_t)d->conf->line_length_limit);
     s->trusted = evaluator_trusts(&d->evaluator, peer);
@@ -250,7 +275,7 @@ void session_new(struct smtpd *d, const struct flavour *flavour, int fd, const s
     if (flavour->tls_first) {
         session_wait(s, false);
         stream_start_tls_server(s->stream, d->tls, NULL);
-    } else {
+    } else if (!pregreet_begin(s)) {
         session_greet(s);
         session_run(s);
     }
@@ -315,12 +340,31 @@ static void bad_line(struct session *s, enum smtp_line_status status)
     log_info("bad command line", LOG_STR("id", s->id), LOG_INT("kind", status));
 }
 
+static void on_pause_over(void *arg)
+{
+    struct session *s = arg;
+
+    timer_free(&s->pause_timer);
+    session_resume(s);
+}
+
+/* The reply goes out; what the client says next has to wait. */
+static void pause_after_error(struct session *s)
+{
+    if (s->d->conf->smtpd_error_sleep_time == 0 || s->waiting || s->closing)
+        return;
+    session_wait(s, false);
+    s->pause_timer = timer_new(s->d->loop, on_pause_over, s);
+    timer_set(s->pause_timer, s->d->conf->smtpd_error_sleep_time);
+}
+
 /* One line of input at most; the line is copied, for commands may touch the stream. */
 static void take_line(struct session *s, const void *data, size_t len)
 {
     struct smtpd *d = s->d;
     const char *line;
     size_t used, n;
+    unsigned errors = s->errors;
 
     enum smtp_line_status status = smtp_lines_next(&s->lines, data, len, &used, &line, &n);
     if (status == SMTP_LINE_READY) {
@@ -343,6 +387,8 @@ static void take_line(struct session *s, const void *data, size_t len)
         log_info("too many errors", LOG_STR("id", s->id), LOG_UINT("errors", s->errors));
         session_bye(s, 421, "4.7.0", "Too many errors");
     }
+    if (s->errors > errors && s->errors > (unsigned)d->conf->smtpd_soft_error_limit)
+        pause_after_error(s);
 }
 
 void session_run(struct session *s)

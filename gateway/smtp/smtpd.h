@@ -34,6 +34,7 @@
 #include "gateway/resolver/client.h"
 #include "gateway/service/service.h"
 #include "gateway/smtp/evaluate.h"
+#include "gateway/smtp/limits.h"
 #include "sasl/client.h"
 
 /* What tells the services apart. */
@@ -110,6 +111,9 @@ struct session {
     struct stream *stream;
     struct smtp_lines lines;
     struct netaddr peer;
+    struct netaddr counted;    /* as which its connection counts; family 0: it does not */
+    struct timer *greet_timer; /* while the client has to wait for its greeting */
+    struct timer *pause_timer; /* while it has to wait because of its errors */
     enum session_mode mode;
     bool waiting;         /* for another process */
     bool running;         /* session_run is on the stack */
@@ -121,6 +125,7 @@ struct session {
     bool trusted;         /* in mynetworks */
     bool may_name_client; /* by XCLIENT; what the connection's own address allows */
     bool early_input;     /* sent more than it was allowed to before a reply */
+    bool early_talker;    /* spoke before the greeting */
     bool tls;
     struct tls_info tls_info;                   /* with tls */
     struct restriction_certificate certificate; /* with tls_info.peer; the stream's */
@@ -177,6 +182,13 @@ void session_forget(struct session *s);
 /* "[192.0.2.1]" as a domain literal in dst[NETADDR_STRLEN + 8]; returns dst. */
 const char *session_peer_literal(const struct session *s, char *dst);
 
+/* ---- pregreet.c ---- */
+
+/* Whether the client has to wait for its greeting; it is said when the time is over. */
+bool pregreet_begin(struct session *s);
+/* Input came in that time. The session may be gone afterwards. */
+void pregreet_input(struct session *s);
+
 /* ---- command.c, cmd_*.c ---- */
 
 /* A command line; it is in d->line. more: input is waiting behind it. */
@@ -186,6 +198,8 @@ void auth_answer(struct session *s, size_t len);
 /* Ends the exchange without a login and without a reply. */
 void auth_abort(struct session *s);
 
+/* The reply where a limit for the client or the login is reached. */
+void over_limit(struct session *s, const char *what);
 /* A client's name for itself, as it goes into Received fields and the log, allocated: what could
  * end a comment or a field there becomes '?'; whether such a name is welcome is a restriction's
  * business. NULL: none, or too long. */

@@ -30,6 +30,8 @@ static struct world {
     enum access_subject subject;
     const char *key, *action;
     size_t effects; /* of the last run */
+    bool over_limit;
+    char rate_key[256];
 } w;
 
 static enum answer world_domain(void *arg, const char *domain)
@@ -122,6 +124,20 @@ static bool world_policy(void *arg, const char *service, enum restriction_stage 
     return w.waits++ > 0;
 }
 
+static bool world_rate(void *arg, const char *key, unsigned n, int64_t ms)
+{
+    (void)arg;
+    snprintf(w.rate_key, sizeof(w.rate_key), "%s %u %lld", key, n, (long long)ms);
+    return !w.over_limit;
+}
+
+static bool world_greylist(void *arg, int64_t *wait_s)
+{
+    (void)arg;
+    *wait_s = 42;
+    return !w.over_limit;
+}
+
 static const struct restriction_ops world_ops = {
     .domain = world_domain,
     .listed = world_listed,
@@ -130,6 +146,8 @@ static const struct restriction_ops world_ops = {
     .access = world_access,
     .class = world_class,
     .policy = world_policy,
+    .rate = world_rate,
+    .greylist = world_greylist,
 };
 
 static void set_address(struct smtp_address *a, struct restriction_address *f, const char *text)
@@ -610,6 +628,32 @@ static void test_policy_service(void **state)
     }
 }
 
+static void test_limits(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"client",     "client=1",      "client=0/1m",
+                                        "client=1/",  "client=1/0",    "client=1/1w",
+                                        "host=1/1m",  "client=1/1m1m", "=1/1m",
+                                        "client/1=1", "client=-1/1m",  "client=10000001/1m"};
+    world("a@b.example", "x@ours.example");
+    assert_int_equal(code(STAGE_RECIPIENT, "check_rate_limit sender_domain=10/2h, permit"), 0);
+    assert_string_equal(w.rate_key, "sender_domain=10/2h\nb.example\ncn=policy 10 7200000");
+    w.over_limit = true;
+    assert_int_equal(code(STAGE_RECIPIENT, "check_rate_limit recipient=1/90"), 450);
+    assert_int_equal(code(STAGE_CLIENT, "check_rate_limit login=1/1d"),
+                     0); /* nobody has logged in */
+    assert_int_equal(code(STAGE_RECIPIENT, "check_greylist"), 450);
+    w.facts.trusted = true;
+    assert_int_equal(code(STAGE_RECIPIENT, "check_greylist"), 0);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        char text[128], *error = NULL;
+        snprintf(text, sizeof(text), "check_rate_limit %s", wrong[i]);
+        if (restriction_compile(text, STAGE_CLIENT, &error) != NULL)
+            fail_msg("%s was taken", wrong[i]);
+        free(error);
+    }
+}
+
 static void test_policy_reply(void **state)
 {
     static const struct {
@@ -668,6 +712,7 @@ int main(void)
         cmocka_unit_test(test_actions),
         cmocka_unit_test(test_tables),
         cmocka_unit_test(test_classes),
+        cmocka_unit_test(test_limits),
         cmocka_unit_test(test_policy_service),
         cmocka_unit_test(test_policy_reply),
     };
