@@ -1,6 +1,6 @@
 #include "directory/address.h"
 
-#include <stdbool.h>
+#include <idn2.h>
 #include <string.h>
 
 #include "gateway/base/str.h"
@@ -65,17 +65,14 @@ static int literal(char *dst, const char *text)
 
 static bool is_label_char(unsigned char c)
 {
-    return c >= 0x80 || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '-' || c == '_';
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '-' || c == '_';
 }
 
-int address_domain(char *dst, const char *text)
+/* Letters, digits, hyphens and underscores, in labels. */
+static int ascii_domain(char *dst, const char *text, size_t len)
 {
-    if (text[0] == '[')
-        return literal(dst, text);
-    size_t len = strlen(text), label = 0;
-    if (len > 0 && text[len - 1] == '.')
-        len--;
-    if (len == 0 || len > ADDRESS_DOMAIN_MAX || !str_utf8_valid(text, len))
+    size_t label = 0;
+    if (len == 0 || len > ADDRESS_DOMAIN_MAX)
         return -1;
     for (size_t i = 0; i < len; i++) {
         char c = str_lower_char(text[i]);
@@ -90,6 +87,47 @@ int address_domain(char *dst, const char *text)
     }
     dst[len] = '\0';
     return label == 0 ? -1 : 0;
+}
+
+/* U-labels become A-labels (RFC 5891, with the mapping of UTS 46): one domain has one form. */
+static int idn_domain(char *dst, const char *text, size_t len)
+{
+    char whole[ADDRESS_DOMAIN_MAX + 1];
+    uint8_t *ascii = NULL;
+    memcpy(whole, text, len);
+    whole[len] = '\0';
+    int rc = idn2_lookup_u8((const uint8_t *)whole, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
+    rc = rc == IDN2_OK ? ascii_domain(dst, (const char *)ascii, strlen((const char *)ascii)) : -1;
+    idn2_free(ascii);
+    return rc;
+}
+
+static bool is_ascii(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] >= 0x80)
+            return false;
+    return true;
+}
+
+int address_domain(char *dst, const char *text)
+{
+    if (text[0] == '[')
+        return literal(dst, text);
+    size_t len = strlen(text);
+    if (len > 0 && text[len - 1] == '.')
+        len--;
+    if (is_ascii(text, len))
+        return ascii_domain(dst, text, len);
+    return len <= ADDRESS_DOMAIN_MAX && str_utf8_valid(text, len) ? idn_domain(dst, text, len) : -1;
+}
+
+bool address_same_domain(const char *normal, const char *text)
+{
+    char other[ADDRESS_DOMAIN_MAX + 1];
+    if (is_ascii(text, strlen(text)))
+        return str_ieq(normal, text);
+    return address_domain(other, text) == 0 && strcmp(normal, other) == 0;
 }
 
 int address_parse(struct address *out, const char *text)

@@ -2,6 +2,7 @@
 #ifndef DIRIGO_DIRECTORY_ADDRESS_H
 #define DIRIGO_DIRECTORY_ADDRESS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -17,7 +18,7 @@
 struct address {
     char local[ADDRESS_LOCAL_MAX + 1]; /* without quotes and escapes; case as given */
     char domain[ADDRESS_DOMAIN_MAX +
-                1]; /* lower case, without a final dot; "" where there is none */
+                1]; /* lower case A-labels, without a final dot; "" where there is none */
 };
 
 /*
@@ -26,8 +27,13 @@ struct address {
  * long.
  */
 int address_parse(struct address *out, const char *text);
-/* Reads a domain name or an address literal into dst[ADDRESS_DOMAIN_MAX + 1]; -1 as above. */
+/*
+ * Reads a domain name or an address literal into dst[ADDRESS_DOMAIN_MAX + 1]; -1 as above.
+ * Internationalised names may be given as U-labels or as A-labels, and become A-labels.
+ */
 int address_domain(char *dst, const char *text);
+/* Whether text is another spelling of a domain that address_domain gave. */
+bool address_same_domain(const char *normal, const char *text);
 /* The address as text, quoted where RFC 5321 requires it; returns dst. */
 const char *address_format(const struct address *a, char dst[ADDRESS_STRLEN]);
 /*

@@ -405,7 +405,7 @@ enum answer directory_domain(struct snapshot *snap, const char *domain, const st
         return answer(snap, n, snap->fresh_for_lookup);
     }
     for (size_t i = 0; i < conf->mydestination.n; i++)
-        if (str_ieq(conf->mydestination.v[i], normal))
+        if (address_same_domain(normal, conf->mydestination.v[i]))
             return ANSWER_FOUND;
     return snapshot_absent(snap);
 }

@@ -1,4 +1,4 @@
-DIRECTORY_CLIENT_LIBS = directory/libdirectory_client.a $(LMDB_LIBS)
+DIRECTORY_CLIENT_LIBS = directory/libdirectory_client.a $(LMDB_LIBS) $(IDN2_LIBS)
 
 # What every process that looks something up links: the replica's reader, resolution, policies.
 noinst_LIBRARIES += directory/libdirectory_client.a
@@ -19,7 +19,7 @@ directory_libdirectory_client_a_SOURCES = \
 	%D%/replica.h \
 	%D%/resolve.c %D%/resolve.h \
 	%D%/send_as.c %D%/send_as.h
-directory_libdirectory_client_a_CFLAGS = $(AM_CFLAGS) $(LMDB_CFLAGS)
+directory_libdirectory_client_a_CFLAGS = $(AM_CFLAGS) $(LMDB_CFLAGS) $(IDN2_CFLAGS)
 
 # The secrets store's reader, for dirigo-auth.
 noinst_LIBRARIES += directory/libdirectory_secrets.a

@@ -109,7 +109,7 @@ static enum answer find_local(const struct look *l, const struct address *a, str
 static bool is_own_domain(const struct conf *conf, const char *domain)
 {
     for (size_t i = 0; i < conf->mydestination.n; i++)
-        if (str_ieq(conf->mydestination.v[i], domain))
+        if (address_same_domain(domain, conf->mydestination.v[i]))
             return true;
     return false;
 }

@@ -20,6 +20,7 @@ FOREIGN = {
     r"event2/.*": ["gateway/event/"],
     r"openssl/.*": ["gateway/event/", "gateway/filter/crypto.c"],
     r"lmdb\.h": ["directory/", "gateway/store/"],
+    r"idn2\.h": ["directory/"],
     r"seccomp\.h|linux/landlock\.h": ["gateway/service/"],
 }
 
@@ -54,16 +55,16 @@ LAYERS = {
 TLS = {"ssl", "crypto", "event_openssl"}
 LIBRARIES = {
     "dirigod": set(),
-    "dirigo-directory": {"ldap", "lber", "lmdb"} | TLS,
-    "dirigo-auth": {"sasl2", "lmdb"},
+    "dirigo-directory": {"ldap", "lber", "lmdb", "idn2"} | TLS,
+    "dirigo-auth": {"sasl2", "lmdb", "idn2"},
     "dirigo-resolver": {"unbound"} | TLS,
-    "dirigo-smtpd": {"lmdb"} | TLS,
-    "dirigo-imapd": {"lmdb"} | TLS,
-    "dirigo-pop3d": {"lmdb"} | TLS,
-    "dirigo-mailbox": {"lmdb"},
+    "dirigo-smtpd": {"lmdb", "idn2"} | TLS,
+    "dirigo-imapd": {"lmdb", "idn2"} | TLS,
+    "dirigo-pop3d": {"lmdb", "idn2"} | TLS,
+    "dirigo-mailbox": {"lmdb", "idn2"},
     "dirigo-queue": set(),
     "dirigo-relay": TLS,
-    "dirigo": {"lmdb", "argon2", "crypt"} | TLS,
+    "dirigo": {"lmdb", "idn2", "argon2", "crypt"} | TLS,
 }
 EVERYWHERE = {"c", "m", "bsd", "md", "event", "event_core", "event_extra", "event_pthreads", "seccomp", "asan",
               "ubsan", "gcc_s", "pthread"}

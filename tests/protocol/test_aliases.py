@@ -36,7 +36,7 @@ class AliasTest(StackTest):
         cls.write("team", "# members\nbob@example.org\n  carol@example.org, dave-at-home@example.com\n")
         cls.write("aliases", ALIASES % cls.FOLDER.name)
         cls.CONF = {"alias_maps": f"hash:{cls.path}, directory", "alias_maps_check_time": "100ms",
-                    "mydestination": "local.example.org, localhost", "myorigin": "local.example.org"}
+                    "mydestination": "local.example.org, localhost, Bücher.example", "myorigin": "local.example.org"}
         super().setUpClass()
 
     @classmethod
@@ -80,6 +80,17 @@ class AliasTest(StackTest):
         self.assertEqual(self.rcpt("nobody@local.example.org"), 550)
         self.assertEqual(self.goes("loop1@local.example.org")[0], "absent")
         self.assertEqual(self.lookup("root@local.example.org")["steps"][0]["dn"], f"{self.path}: root")
+
+    def test_internationalised_domain(self):
+        """dirigo.conf has the U-label; clients give either."""
+        for domain in ("bücher.example", "BÜCHER.example", "xn--bcher-kva.example", "bu\u0308cher.example"):
+            self.assertEqual(self.goes(f"bob@{domain}"), ("found", [("mailbox", "bob@xn--bcher-kva.example")]), domain)
+        self.assertEqual(self.rcpt("root@xn--bcher-kva.example"), 250)
+        self.assertEqual(self.rcpt("nobody@XN--bcher-kva.example"), 550)
+        # The directory has the A-label, for its syntax is ASCII.
+        self.stack.slapd.add(f"dn: dirigoDomainName=xn--strae-oqa.example,ou=mail,{SUFFIX}\nobjectClass: dirigoDomain\n"
+                             "dirigoDomainName: xn--strae-oqa.example\ndirigoCatchAll: bob@example.org\n")
+        harness.wait_for("the domain", lambda: self.goes("any@stra\u00dfe.example") == ("found", [("mailbox", "bob@example.org")]))
 
     def test_delivery(self):
         with self.stack.smtp() as s:

@@ -404,7 +404,7 @@ static void test_address(void **state)
         {"a..b@x", "\"a..b\"@x", "a..b@x"},
         {"a@[192.0.2.1]", "a@[192.0.2.1]", "a@[192.0.2.1]"},
         {"postmaster", "postmaster", "postmaster"},
-        {"\xc3\xa4@\xc3\xb6.example", "\xc3\xa4@\xc3\xb6.example", "\xc3\xa4@\xc3\xb6.example"},
+        {"\xc3\xa4@\xc3\xb6.example", "\xc3\xa4@xn--nda.example", "\xc3\xa4@xn--nda.example"},
     };
     static const char *const bad[] = {
         "",      "@x",      "a@",     "a b@x",     "a@b c",    "a@b@c",   "\"a@x",   "\"\"@x",

@@ -168,6 +168,32 @@ static void test_domains(void **state)
     assert_int_equal(resolve("x@l1.example"), ANSWER_UNKNOWN);
 }
 
+/* An internationalised domain has one form, whoever spells it how. */
+static void test_idn(void **state)
+{
+    (void)state;
+    PUT(&fx, 200, ENTRY_DOMAIN, "o=u", {ATTR_DOMAIN, "B\u00fccher.example"});
+    PUT(&fx, 201, ENTRY_DOMAIN, "o=a", {ATTR_DOMAIN, "xn--strae-oqa.example"},
+        {ATTR_CATCHALL, "any@b\u00fccher.example"});
+    PUT(&fx, 202, ENTRY_USER, "uid=u", {ATTR_UID, "uli@b\u00fccher.example"},
+        {ATTR_MAIL, "uli@b\u00fccher.example"});
+    PUT(&fx, 203, ENTRY_USER, "uid=any", {ATTR_UID, "any"},
+        {ATTR_MAIL, "any@XN--bcher-kva.example"});
+    expect("uli@b\u00fccher.example", "m:uli@xn--bcher-kva.example");
+    expect("Uli+x@BU\u0308CHER.example", "m:Uli+x@xn--bcher-kva.example/x");
+    expect("uli@xn--bcher-kva.example", "m:uli@xn--bcher-kva.example");
+    expect("any@b\u00fccher.example", "m:any@xn--bcher-kva.example");
+    expect("some@stra\u00dfe.example", "m:any@xn--bcher-kva.example");
+    expect("some@xn--strae-oqa.example", "m:any@xn--bcher-kva.example");
+    expect("x@\u00e4.example.com", "r:x@xn--4ca.example.com");
+    assert_int_equal(resolve("nobody@b\u00fccher.example"), ANSWER_ABSENT);
+    assert_int_equal(resolve("x@\u00fc-.example"), ANSWER_ABSENT); /* no IDN, so no address */
+    const struct entry *e;
+    assert_int_equal(entry_by_login(snap, "uli@xn--bcher-kva.example", &e), ANSWER_FOUND);
+    assert_int_equal(entry_by_login(snap, "uli@b\u00fccher.example", &e), ANSWER_FOUND);
+    assert_int_equal(entry_by_login(snap, "any@b\u00fccher.example", &e), ANSWER_FOUND);
+}
+
 static void test_catch_all_loop(void **state)
 {
     (void)state;
@@ -475,12 +501,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_users),          T(test_mail_host_is_here),
-        T(test_domains),        T(test_catch_all_loop),
-        T(test_forwarding),     T(test_loops),
-        T(test_groups),         T(test_limits),
-        T(test_disabled),       T(test_two_owners),
-        T(test_directory_away), T(test_policy),
-        T(test_large_groups),   T(test_large_circles),
+        T(test_domains),        T(test_idn),
+        T(test_catch_all_loop), T(test_forwarding),
+        T(test_loops),          T(test_groups),
+        T(test_limits),         T(test_disabled),
+        T(test_two_owners),     T(test_directory_away),
+        T(test_policy),         T(test_large_groups),
+        T(test_large_circles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
