@@ -10,6 +10,7 @@
 
 #include "conf/lines.h"
 #include "conf/value.h"
+#include "gateway/base/file.h"
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
 #include "gateway/base/str.h"
@@ -63,6 +64,7 @@ enum conf_index {
 /* A setting that is no parameter: a class, if smtpd_restriction_classes names it. */
 struct conf_class {
     char *name, *raw, *text, *origin;
+    bool remote; /* the directory's */
 };
 
 /* A configuration with what each value was made of; conf is first, so that one is the other. */
@@ -76,6 +78,7 @@ struct conf_full {
     size_t class_count;
     bool expanding[CONF_COUNT];
     bool faulty[CONF_COUNT]; /* its expansion failed, and that has been said */
+    char level[CONF_COUNT];  /* of a setting of the directory's; 0: not from there */
 };
 
 /* What one load carries along. */
@@ -345,6 +348,116 @@ static void conf_read_overrides(struct conf_loading *l, const char *const *overr
     }
 }
 
+/* ---- settings of the directory ---- */
+
+static bool conf_is_local(int i)
+{
+    return (conf_table[i].flags & CONF_LOCAL) != 0 || conf_descs[i].type == CONF_TYPE_PATH ||
+           conf_descs[i].type == CONF_TYPE_SECRET;
+}
+
+static void conf_set_remote(struct conf_loading *l, char level, const char *dn, const char *name,
+                            const char *value)
+{
+    struct conf_full *full = l->full;
+    int i = conf_find(name);
+    char *what = NULL;
+    if (i < 0) {
+        const struct conf_class *c = conf_class_find(full, name);
+        if (c != NULL && !c->remote)
+            return;
+        conf_set_class(l, name, value, mem_strdup(dn));
+        struct conf_class *set = conf_class_find(full, name);
+        if (set != NULL)
+            set->remote = true;
+        return;
+    }
+    if (conf_is_local(i)) {
+        what = mem_printf("may only stand in %s; write it there, and delete it here", l->path);
+    } else if (full->level[i] == level && strcmp(full->raw[i], value) != 0) {
+        what = mem_printf("is set to something else by %s; keep one of the two", full->origin[i]);
+    } else if (full->raw[i] == NULL || full->level[i] != 0) {
+        free(full->raw[i]);
+        free(full->origin[i]);
+        full->raw[i] = mem_strdup(value);
+        full->origin[i] = mem_strdup(dn);
+        full->level[i] = level;
+    }
+    if (what != NULL)
+        conf_fault(l, dn, name, what);
+    free(what);
+}
+
+static void conf_read_setting(struct conf_loading *l, char level, const char *dn, const char *text)
+{
+    struct conf_lines *lines = conf_lines_new();
+    struct conf_line line;
+    bool any = false;
+    conf_lines_push(lines, text, strlen(text));
+    conf_lines_end(lines);
+    while (conf_lines_next(lines, &line) > 0) {
+        if (line.fault != NULL || any)
+            conf_fault(l, dn, line.name, any ? "a value is one setting" : line.fault);
+        else
+            conf_set_remote(l, level, dn, line.name, line.value);
+        any = true;
+    }
+    if (!any)
+        conf_fault(l, dn, "", "a value is no setting; write \"name = value\"");
+    conf_lines_free(&lines);
+}
+
+/* Those for all before those for this host, whatever their order. */
+static void conf_read_settings(struct conf_loading *l, const char *settings, size_t len)
+{
+    static const char levels[] = {CONF_SETTING_ALL, CONF_SETTING_HOST};
+    if (len > 0 && settings[len - 1] != '\0') {
+        conf_fault(l, NULL, "", "the settings of the directory are damaged");
+        return;
+    }
+    for (size_t k = 0; k < sizeof(levels); k++) {
+        for (size_t pos = 0; pos < len;) {
+            const char *dn = settings + pos + 1;
+            const char *text = settings[pos] == '\0' ? dn : dn + strlen(dn) + 1;
+            if (text >= settings + len)
+                break;
+            if (settings[pos] == levels[k])
+                conf_read_setting(l, levels[k], dn, text);
+            pos = (size_t)(text - settings) + strlen(text) + 1;
+        }
+    }
+}
+
+char *conf_settings_path(const char *state_directory)
+{
+    return mem_printf("%s/directory.settings", state_directory);
+}
+
+int conf_settings_read(const char *state_directory, struct buf *out)
+{
+    char *path = conf_settings_path(state_directory);
+    int rc = file_read(path, CONF_SETTINGS_LIMIT, out);
+    free(path);
+    return rc < 0 && errno == ENOENT ? 0 : rc;
+}
+
+/* Where they are kept follows from the file alone; what was expanded for that is forgotten. */
+static void conf_read_kept(struct conf_loading *l, struct buf *out)
+{
+    struct buf ignored = {0};
+    struct conf_loading probe = {.full = l->full, .path = l->path, .errors = &ignored};
+    const char *state_directory = conf_expanded(&probe, CONF_AT_state_directory);
+    if (conf_settings_read(state_directory, out) < 0)
+        log_warning("the directory's settings cannot be read", LOG_STR("folder", state_directory),
+                    LOG_ERRNO(errno));
+    for (int i = 0; i < CONF_COUNT; i++) {
+        mem_wipe_free_str(l->full->text[i]);
+        l->full->text[i] = NULL;
+        l->full->faulty[i] = false;
+    }
+    buf_free(&ignored);
+}
+
 static bool conf_is_class(const struct conf *conf, const char *name)
 {
     const struct conf_list *list = &conf->smtpd_restriction_classes;
@@ -412,12 +525,38 @@ const char *conf_file(const struct conf *conf)
     return conf_full(conf)->path;
 }
 
-struct conf *conf_load(const char *path, const char *const *overrides, struct buf *errors)
+struct conf *conf_load_with(const char *path, const char *const *overrides, const void *settings,
+                            size_t len, struct buf *errors)
 {
     struct conf_loading l = {.full = conf_new(path), .path = path, .errors = errors};
     conf_read_file(&l);
     conf_read_overrides(&l, overrides);
+    conf_read_settings(&l, settings, len);
     return conf_finish(&l);
+}
+
+struct conf *conf_load(const char *path, const char *const *overrides, struct buf *errors)
+{
+    struct conf_loading l = {.full = conf_new(path), .path = path, .errors = errors};
+    struct buf kept = {0};
+    size_t before = errors->len;
+    conf_read_file(&l);
+    conf_read_overrides(&l, overrides);
+    conf_read_kept(&l, &kept);
+    conf_read_settings(&l, (const char *)kept.data, kept.len);
+    struct conf *conf = conf_finish(&l);
+    if (conf == NULL && kept.len > 0) {
+        struct buf again = {0};
+        conf = conf_load_with(path, overrides, NULL, 0, &again);
+        if (conf != NULL) {
+            log_warning("the directory's settings do not fit and are left out",
+                        LOG_STR("fault", buf_str(errors) + before));
+            buf_truncate(errors, before);
+        }
+        buf_free(&again);
+    }
+    buf_free(&kept);
+    return conf;
 }
 
 struct conf *conf_defaults(void)

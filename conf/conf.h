@@ -53,6 +53,25 @@ enum {
  * conf_check's, so that a tool without root's rights can still read the file.
  */
 struct conf *conf_load(const char *path, const char *const *overrides, struct buf *errors);
+/*
+ * Settings that the directory holds (dirigo-schema(5), dirigoConfig), as dirigo-directory collects
+ * them: CONF_SETTING_ALL or CONF_SETTING_HOST, DN, NUL, "name = value", NUL, and so on. The file
+ * and the overrides win over them, and those for this host over those for all; two of one level
+ * must not contradict each other. What is marked CONF_LOCAL may not be among them. Faults name the
+ * DN.
+ *
+ * conf_load itself takes the settings that dirigod has kept (conf_settings_path), so that a start
+ * needs no directory; where they do not fit any more it goes on without them, with a warning.
+ */
+#define CONF_SETTING_ALL    'a'
+#define CONF_SETTING_HOST   'h'
+#define CONF_SETTINGS_LIMIT ((size_t)512 << 10) /* bytes of all together */
+struct conf *conf_load_with(const char *path, const char *const *overrides, const void *settings,
+                            size_t len, struct buf *errors);
+/* Where settings are kept; allocated. */
+char *conf_settings_path(const char *state_directory);
+/* Reads them into out; 0 also where there are none, -1 with errno. */
+int conf_settings_read(const char *state_directory, struct buf *out);
 /* Defaults alone, for tests. */
 struct conf *conf_defaults(void);
 void conf_free(struct conf **conf);
@@ -81,7 +100,8 @@ const struct conf_param *conf_params(size_t *n);
 const char *conf_text(const struct conf *conf, const char *name);
 /* The list of a class that smtpd_restriction_classes names, or NULL. */
 const char *conf_class(const struct conf *conf, const char *name);
-/* Where it came from: "default", "command line", "FILE:LINE", or in a process "dirigod". */
+/* Where it came from: "default", "command line", "FILE:LINE", the DN of an entry, or in a process
+ * "dirigod". */
 const char *conf_origin(const struct conf *conf, const char *name);
 /* The file a configuration was read from, for messages about what is not set in it. */
 const char *conf_file(const struct conf *conf);

@@ -105,7 +105,8 @@ enum {
     ENTRY_NO_LOGIN = 64, /* it may not log in: disabled, or accountStatus is noaccess */
     ENTRY_ACCESS = 128,  /* dirigoAccess: an entry of access tables */
     ENTRY_CLASS = 256,   /* dirigoRestrictionClass */
-    ENTRY_PARTNER = 512  /* dirigoPartner: what TLS was agreed on with somebody */
+    ENTRY_PARTNER = 512, /* dirigoPartner: what TLS was agreed on with somebody */
+    ENTRY_CONFIG = 1024  /* dirigoConfig: parameters of dirigo.conf(5) */
 };
 
 /* Logical attributes; profiles map LDAP names to them. Values are UTF-8 text, in the directory's
@@ -151,6 +152,8 @@ enum entry_attr {
     ATTR_PARTNER_TLS,     /* none, may, encrypt, verify or fingerprint */
     ATTR_PARTNER_CA,      /* the subject of the CA of its certificate */
     ATTR_PARTNER_CERTIFICATE, /* fingerprints */
+    ATTR_PARAMETER,           /* "name = value" */
+    ATTR_CONFIG_HOST,         /* the hosts that it is for; none: all */
     ATTR_COUNT
 };
 

@@ -135,6 +135,8 @@ const char *entry_attr_name(enum entry_attr attr)
         [ATTR_ACCESS_ACTION] = "accessAction",
         [ATTR_RESTRICTIONS] = "restrictions",
         [ATTR_MEMBER_OF] = "memberOfGroup",
+        [ATTR_PARAMETER] = "parameter",
+        [ATTR_CONFIG_HOST] = "configHost",
     };
     return names[attr] != NULL ? names[attr] : "attribute";
 }
@@ -460,6 +462,10 @@ void entry_index_keys(const struct entry *e, void (*fn)(const struct index_key *
         access_index_keys(e, fn, arg);
     if ((kinds & ENTRY_CLASS) != 0)
         emit_class_names(e, &sink);
+    if ((kinds & ENTRY_CONFIG) != 0) {
+        index_key(&key, INDEX_CONFIG, NULL, 0);
+        fn(&key, arg);
+    }
     if ((kinds & ENTRY_GLOBAL) != 0) {
         index_key(&key, INDEX_GLOBAL, NULL, 0);
         fn(&key, arg);

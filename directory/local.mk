@@ -6,6 +6,7 @@ directory_libdirectory_client_a_SOURCES = \
 	%D%/access.c \
 	%D%/address.c %D%/address.h \
 	%D%/client.c %D%/client.h \
+	%D%/config.c %D%/config.h \
 	%D%/connect.c \
 	%D%/db.c %D%/db.h \
 	%D%/dn.c %D%/dn.h \

@@ -10,6 +10,7 @@
 
 #include "directory/aliasfile.h"
 #include "directory/bindpool.h"
+#include "directory/config.h"
 #include "directory/profile.h"
 #include "directory/serve.h"
 #include "directory/source.h"
@@ -31,6 +32,10 @@ struct process {
     struct aliasfiles *aliases; /* NULL: none */
     struct serve *serve;
     struct timer *beat;
+    struct service *service;
+    struct directory *directory; /* a reader on the replica */
+    struct buf settings;         /* that dirigod was told */
+    bool told;
 };
 
 static int read_password(struct process *p, const struct conf *conf)
@@ -114,9 +119,33 @@ static int process_open(struct service *s)
                : -1;
 }
 
+/*
+ * What the directory sets, wherever it is another than dirigod was told last. Only from a replica
+ * that is in sync: what is missing from another one may be missing by chance.
+ */
+static void tell_settings(struct process *p)
+{
+    struct buf now = {0};
+    if (replica_state(p->replica)->in_sync == 0)
+        return;
+    struct snapshot *snap = snapshot_take(p->directory);
+    if (snap != NULL && config_collect(snap, p->env.conf->myhostname, &now) == 0 &&
+        (!p->told || now.len != p->settings.len ||
+         (now.len > 0 && memcmp(now.data, p->settings.data, now.len) != 0))) {
+        service_settings(p->service, now.data, now.len);
+        struct buf before = p->settings;
+        p->settings = now;
+        now = before;
+        p->told = true;
+    }
+    snapshot_release(&snap);
+    buf_free(&now);
+}
+
 static void on_source_changed(bool in_sync, void *arg)
 {
     struct process *p = arg;
+    tell_settings(p);
     if (p->serve != NULL)
         serve_sync_state(p->serve, in_sync);
 }
@@ -124,6 +153,7 @@ static void on_source_changed(bool in_sync, void *arg)
 static void on_commit(void *arg)
 {
     struct process *p = arg;
+    tell_settings(p);
     if (p->serve != NULL)
         serve_replica_changed(p->serve);
 }
@@ -192,6 +222,8 @@ static int process_start(struct service *s)
     }
     p->beat = timer_new(p->env.loop, on_beat, p);
     timer_repeat(p->beat, conf->directory_heartbeat_limit / 4);
+    p->service = s;
+    p->directory = directory_on(conf, replica_db(p->replica));
     p->env.workers = worker_pool_new(p->env.loop, LOOKUP_THREADS);
     p->aliases = aliasfiles_new(conf, p->env.loop, p->env.workers, p->replica);
     p->source = source_new(&p->env, p->replica, p->secrets, on_source_changed, p);
@@ -217,6 +249,8 @@ static void process_stop(struct service *s)
     if (p->env.workers != NULL)
         worker_pool_free(&p->env.workers);
     aliasfiles_free(&p->aliases);
+    directory_close(&p->directory);
+    buf_free(&p->settings);
     replica_close(&p->replica);
     secrets_store_close(&p->secrets);
     tls_context_free(&p->env.tls);

@@ -347,6 +347,8 @@ static unsigned kinds(const struct profile_entry *p)
         k |= ENTRY_PARTNER;
     if ((p->classes & CLASS_RESTRICTIONS) != 0)
         k |= ENTRY_CLASS;
+    if ((p->classes & CLASS_CONFIG) != 0)
+        k |= ENTRY_CONFIG;
     if (k == 0)
         return (p->classes & CLASS_CONTAINER) != 0 ? ENTRY_CONTAINER : 0;
     return k | p->status;
@@ -432,6 +434,7 @@ static void unmap_classes(unsigned kinds, bool named,
         {(kinds & ENTRY_ACCESS) != 0, "dirigoAccess"},
         {(kinds & ENTRY_PARTNER) != 0, "dirigoPartner"},
         {(kinds & ENTRY_CLASS) != 0, "dirigoRestrictionClass"},
+        {(kinds & ENTRY_CONFIG) != 0, "dirigoConfig"},
         {(kinds & ENTRY_CONTAINER) != 0, "=container"},
     };
     for (size_t i = 0; i < COUNT(classes); i++)

@@ -19,6 +19,7 @@ enum {
     CLASS_RESTRICTIONS = 256,
     CLASS_CONTAINER = 512, /* holds others; kept for its DN where it is nothing else */
     CLASS_PARTNER = 2048,
+    CLASS_CONFIG = 4096,
     CLASS_NOTHING = 1024 /* means nothing to mail, whatever the other classes say */
 };
 

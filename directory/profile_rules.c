@@ -22,6 +22,7 @@ static const struct {
     {"access", CLASS_ACCESS},
     {"partner", CLASS_PARTNER},
     {"restrictions", CLASS_RESTRICTIONS},
+    {"config", CLASS_CONFIG},
     {"container", CLASS_CONTAINER},
     {"nothing", CLASS_NOTHING},
 };
@@ -216,7 +217,7 @@ static int rule_class(struct profile *p, const struct profile_statement *st, str
         if (classes == 0)
             return fault_of(fault, st->words[i],
                             "is no kind; choose from: user recipient alias cn-alias group domain "
-                            "policy access partner restrictions container nothing");
+                            "policy access partner restrictions config container nothing");
         class.classes |= classes;
     }
     class.name = mem_strdup(st->words[1]);

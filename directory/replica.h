@@ -53,6 +53,7 @@ enum index_kind {
     INDEX_MEMBER = 'm',  /* dn_normalize of a member -> the groups that hold it */
     INDEX_MEMBER_ADDRESS = 'M', /* address_fold of a member -> the groups that hold it */
     INDEX_LISTED = 'l',         /* address_fold of a list -> entries that say they are on it */
+    INDEX_CONFIG = 'p',         /* no text -> entries with parameters */
     INDEX_GLOBAL = 'g',         /* no text -> policies that govern everything */
     INDEX_STAGE = 's', /* an attribute's number, one byte -> policies that have a list there */
     INDEX_CLASS = 'c', /* names of restriction classes; lower case */

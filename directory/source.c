@@ -489,7 +489,6 @@ void source_free(struct source **sync)
     timer_free(&s->probe);
     timer_free(&s->sweep);
     uuid_set_free(&s->seen);
-    source_entry_drop(s);
     entry_draft_free(&s->draft);
     buf_free(&s->cookie);
     buf_wipe_free(&s->values);

@@ -11,6 +11,7 @@ dirigod_SOURCES = \
 	%D%/notify.c \
 	%D%/process.c \
 	%D%/protocol.h \
+	%D%/settings.c \
 	%D%/sockets.c \
 	%D%/supervise.c
 dirigod_LDADD = $(CONF_LIBS) $(IPC_LIBS)

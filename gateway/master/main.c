@@ -148,6 +148,7 @@ static int main_run(struct master *m)
     }
     m->tls_keys = tls_keys_new(m);
     m->files = files_new(m);
+    m->settings = settings_new(m);
     log_notice("dirigod starts", LOG_STR("version", PACKAGE_VERSION),
                LOG_STR("config", m->conf_path));
     master_start(m);
@@ -158,6 +159,7 @@ static int main_run(struct master *m)
         process_free(p);
     control_free(&m->control);
     files_free(&m->files);
+    settings_free(&m->settings);
     tls_keys_free(&m->tls_keys);
     timer_free(&m->timer);
     timer_free(&m->progress);

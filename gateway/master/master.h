@@ -218,6 +218,7 @@ struct master {
     bool renew; /* the reload is for certificates alone: only KIND_TLS does not go on */
     struct tls_keys *tls_keys;
     struct files *files;
+    struct settings *settings;
     int exit_code;
     int ready_fd; /* tells the parent of a daemon how the start went; -1: nobody waits */
     struct control *control;
@@ -227,6 +228,9 @@ struct master {
 void master_start(struct master *m);
 /* Asked for by signal or control.sock. */
 void master_reload(struct master *m);
+/* Puts settings of the directory in force. False where they are faulty, with text in errors, or
+ * change nothing (errors is empty then). */
+bool master_reload_with(struct master *m, const void *settings, size_t len, struct buf *errors);
 /* Files of TLS have changed: front ends with the new ones take over, with the configuration in
  * force. False where it has to wait. */
 bool master_renew(struct master *m);
@@ -250,6 +254,22 @@ struct files *files_new(struct master *m);
 void files_free(struct files **f);
 /* Front ends are about to read them: what they are now is what is in force. */
 void files_used(struct files *f, const struct conf *conf);
+
+/* ---- what the directory sets (settings.c) ---- */
+
+/*
+ * The settings that dirigo-directory found, those in force, and those that were refused. What is in
+ * force is kept in state_directory, so that the next start has it without a directory.
+ */
+struct settings *settings_new(struct master *m);
+void settings_free(struct settings **s);
+void settings_arrived(struct settings *s, const void *data, size_t len);
+/* dirigod runs, and no reload is under way: puts in force what has arrived. */
+void settings_apply(struct settings *s);
+/* A reload by them has ended; text has its faults. Also called for other reloads. */
+void settings_reloaded(struct settings *s, bool ok, const char *text);
+/* dirigo.conf is read again: what did not fit it before may fit now. */
+void settings_try_again(struct settings *s);
 
 /* ---- the outside (control.c, notify.c) ---- */
 

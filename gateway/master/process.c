@@ -159,6 +159,8 @@ static int process_message(struct msg *m, void *arg)
 {
     struct process *p = arg;
     const char *parameter, *text;
+    const void *settings;
+    size_t len;
     switch (msg_type(m)) {
     case SERVICE_MSG_READY:
         if (msg_end(m) < 0)
@@ -183,6 +185,12 @@ static int process_message(struct msg *m, void *arg)
         log_notice("processes are started anew, because a file that they read was made anew",
                    LOG_STR("process", p->kind->name), LOG_STR("file", text));
         master_reload(p->master);
+        return 0;
+    case SERVICE_MSG_SETTINGS:
+        settings = msg_get_bytes(m, &len);
+        if (msg_end(m) < 0 || settings == NULL || p->kind->stage != STAGE_DIRECTORY)
+            return -1;
+        settings_arrived(p->master->settings, settings, len);
         return 0;
     case SERVICE_MSG_FAILED:
         parameter = msg_get_str(m);

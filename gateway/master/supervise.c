@@ -109,6 +109,7 @@ static void master_run(struct master *m)
         m->reload_wanted = false;
         master_reload(m);
     }
+    settings_apply(m->settings);
 }
 
 static void master_next_starting(struct master *m)
@@ -168,11 +169,11 @@ static int reload_check(struct master *m, const struct conf *conf, struct buf *e
     return rc | kinds_check(conf, errors);
 }
 
-static bool reload_same_conf(const struct master *m)
+static bool reload_same_conf(const struct master *m, const struct conf *conf)
 {
     struct buf a = {0}, b = {0};
     conf_encode(m->generation->conf, true, &a);
-    conf_encode(m->next->conf, true, &b);
+    conf_encode(conf, true, &b);
     bool same = a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
     buf_wipe_free(&a);
     buf_wipe_free(&b);
@@ -189,6 +190,7 @@ static void reload_end(struct master *m, bool ok, const char *text)
 {
     if (m->control != NULL)
         control_reloaded(m->control, ok, text);
+    settings_reloaded(m->settings, ok, text);
     master_run(m);
 }
 
@@ -207,7 +209,7 @@ static void reload_begin(struct master *m, struct conf *conf)
     struct process *p;
     m->next = generation_new(m->generation->number + 1, conf);
     m->phase = MASTER_RELOAD_SESSIONS;
-    m->keep = reload_same_conf(m);
+    m->keep = reload_same_conf(m, conf);
     files_used(m->files, conf);
     TAILQ_FOREACH (p, &m->processes, link) {
         if (kind_goes_on(m, p->kind) && !p->retiring)
@@ -235,6 +237,7 @@ void master_reload(struct master *m)
     reload_announce();
     log_notice("reloading");
     m->renew = false;
+    settings_try_again(m->settings);
     struct conf *conf = conf_load(m->conf_path, m->overrides, &errors);
     if (conf == NULL || reload_check(m, conf, &errors) < 0 ||
         sockets_bind(&m->sockets, conf, &m->owners, &errors) < 0) {
@@ -245,6 +248,24 @@ void master_reload(struct master *m)
     }
     buf_free(&errors);
     reload_begin(m, conf);
+}
+
+bool master_reload_with(struct master *m, const void *settings, size_t len, struct buf *errors)
+{
+    struct conf *conf = conf_load_with(m->conf_path, m->overrides, settings, len, errors);
+    if (conf == NULL || reload_check(m, conf, errors) < 0) {
+        conf_free(&conf);
+        return false;
+    }
+    if (reload_same_conf(m, conf) || sockets_bind(&m->sockets, conf, &m->owners, errors) < 0) {
+        conf_free(&conf);
+        return false;
+    }
+    m->renew = false;
+    reload_announce();
+    log_notice("the directory has other settings, reloading");
+    reload_begin(m, conf);
+    return true;
 }
 
 bool master_renew(struct master *m)

@@ -19,11 +19,13 @@ enum {
     SERVICE_MSG_TLS_KEYS, /* bytes keys of TLS session tickets (gateway/event/tls.h); before BEGIN,
                              and whenever they are replaced */
     /* process to dirigod */
-    SERVICE_MSG_READY,   /* - */
-    SERVICE_MSG_REPORT,  /* u32 open sessions, str counters */
-    SERVICE_MSG_RENEWED, /* str what: a file that other processes hold open was made anew */
-    SERVICE_MSG_FAILED,  /* str parameter at fault or null, str why with the remedy: it cannot start
-                            and a restart will not help */
+    SERVICE_MSG_READY,    /* - */
+    SERVICE_MSG_REPORT,   /* u32 open sessions, str counters */
+    SERVICE_MSG_RENEWED,  /* str what: a file that other processes hold open was made anew */
+    SERVICE_MSG_SETTINGS, /* bytes, as conf_load_with takes them: what the directory sets now
+ (dirigo-directory) */
+    SERVICE_MSG_FAILED, /* str parameter at fault or null, str why with the remedy: it cannot start
+                           and a restart will not help */
     /* dirigod to process again */
     SERVICE_MSG_SHARED /* fd: what the processes of a kind count together (base/shtable.h); before
                           BEGIN, and not where dirigod could not make it */

@@ -186,6 +186,15 @@ void service_renewed(struct service *s, const char *what)
     ipc_pair_send(s->control, &m);
 }
 
+void service_settings(struct service *s, const void *settings, size_t len)
+{
+    if (s->control == NULL)
+        return;
+    struct msg *m = msg_new(SERVICE_MSG_SETTINGS);
+    msg_put_bytes(m, settings, len);
+    ipc_pair_send(s->control, &m);
+}
+
 /* ---- the control channel ---- */
 
 static void service_close_listeners(struct service *s)

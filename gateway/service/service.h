@@ -104,6 +104,9 @@ bool service_stopping(const struct service *s);
 /* A file that other processes hold open was made anew (what: in words, for the log): dirigod starts
  * all that read files anew, as for a reload, and no session is dropped. */
 void service_renewed(struct service *s, const char *what);
+/* What the directory sets, as conf_load_with takes it: dirigod puts it in force where it is another
+ * than before. */
+void service_settings(struct service *s, const void *settings, size_t len);
 /* A line for `dirigo status`, sent to dirigod: counters as key=value text. */
 void service_report(struct service *s, const char *text);
 

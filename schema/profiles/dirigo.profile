@@ -15,6 +15,7 @@ class dirigoPolicy           policy
 class dirigoAccess           access
 class dirigoPartner          partner
 class dirigoRestrictionClass restrictions
+class dirigoConfig           config
 class organizationalUnit     container
 class organization           container
 class dcObject               container
@@ -67,6 +68,8 @@ attribute dirigoAccessTable        accessTable
 attribute dirigoAccessKey          accessKey
 attribute dirigoAccessAction       accessAction
 attribute dirigoRestrictions       restrictions
+attribute dirigoParameter          parameter
+attribute dirigoConfigHost         configHost
 attribute dirigoSendAs             sendAs
 attribute publicDelegates          sendAs
 attribute dirigoDelegate           delegate

@@ -27,5 +27,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     struct conf *conf = conf_decode(data, size);
     conf_free(&conf);
+
+    struct buf errors = {0};
+    conf = conf_load_with("/dev/null", NULL, data, size, &errors);
+    conf_free(&conf);
+    buf_free(&errors);
     return 0;
 }

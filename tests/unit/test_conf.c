@@ -322,6 +322,81 @@ static void test_defaults_are_valid(void **state)
     conf_free(&conf);
 }
 
+/* ---- settings of the directory ---- */
+
+#define SETTING(level, dn, text) level dn "\0" text "\0"
+
+static struct conf *load_with(const char *content, const char *settings, size_t len, char **errors)
+{
+    struct buf b = {0};
+    char *path = file_of(content);
+    struct conf *conf = conf_load_with(path, NULL, settings, len, &b);
+    *errors = buf_steal_str(&b);
+    unlink(path);
+    free(path);
+    return conf;
+}
+
+static void test_directory_settings(void **state)
+{
+    (void)state;
+    static const char settings[] =
+        SETTING("h", "cn=here", "smtpd_timeout = 2m") SETTING("a", "cn=all", "smtpd_timeout = 3m")
+            SETTING("a", "cn=all", "myorigin = $mydomain.example")
+                SETTING("a", "cn=all", "message_size_limit = 9M");
+    char *errors;
+    struct conf *conf = load_with("mydomain = a.org\nmessage_size_limit = 1M\n", settings,
+                                  sizeof(settings) - 1, &errors);
+    assert_string_equal(errors, "");
+    assert_int_equal(conf->smtpd_timeout, 120000);
+    assert_string_equal(conf_origin(conf, "smtpd_timeout"), "cn=here");
+    assert_string_equal(conf->myorigin, "a.org.example");
+    assert_int_equal(conf->message_size_limit, 1 << 20); /* the file wins */
+    conf_free(&conf);
+    free(errors);
+}
+
+static void test_directory_settings_faults(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *settings;
+        size_t len;
+        const char *fault;
+    } cases[] = {
+#define CASE(settings, fault) {(settings), sizeof(settings) - 1, (fault)}
+        CASE(SETTING("a", "cn=x", "smtpd_timeout = soon"), "cn=x: smtpd_timeout: "),
+        CASE(SETTING("a", "cn=x", "ssl_key = /k"), "cn=x: ssl_key: may only stand in "),
+        CASE(SETTING("a", "cn=x", "bind_pw = k"), "cn=x: bind_pw: may only stand in "),
+        CASE(SETTING("a", "cn=x", "smtp_timeout = 1"), "did you mean smtpd_timeout?"),
+        CASE(SETTING("a", "cn=x", "myorigin = $bind_pw"), "which other values may not contain"),
+        CASE(SETTING("a", "cn=x", "smtpd_timeout = 1m") SETTING("a", "cn=y", "smtpd_timeout = 2m"),
+             "cn=y: smtpd_timeout: is set to something else by cn=x; keep one of the two"),
+        CASE(SETTING("a", "cn=x", ""), "cn=x: a value is no setting"),
+        CASE(SETTING("a", "cn=x", "smtpd_timeout = 1m\nport_smtp = 1"),
+             "port_smtp: a value is one setting"),
+        CASE("acn=x", "damaged"),
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char *errors;
+        assert_null(load_with("", cases[i].settings, cases[i].len, &errors));
+        if (strstr(errors, cases[i].fault) == NULL)
+            fail_msg("expected \"%s\", got \"%s\"", cases[i].fault, errors);
+        free(errors);
+    }
+}
+
+/* Nothing of the directory's may name a file, hold a password, or lead to another directory. */
+static void test_what_is_local(void **state)
+{
+    (void)state;
+    size_t n;
+    const struct conf_param *p = conf_params(&n);
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(p[i].type, "path") == 0 || strcmp(p[i].type, "secret") == 0)
+            assert_true((p[i].flags & CONF_LOCAL) != 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -335,6 +410,9 @@ int main(void)
         cmocka_unit_test(test_check),
         cmocka_unit_test(test_embedded_directory_has_a_server),
         cmocka_unit_test(test_defaults_are_valid),
+        cmocka_unit_test(test_directory_settings),
+        cmocka_unit_test(test_directory_settings_faults),
+        cmocka_unit_test(test_what_is_local),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
