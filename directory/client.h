@@ -137,11 +137,22 @@ enum entry_attr {
     ATTR_LANGUAGE,
     ATTR_END_OF_DATA_RESTRICTIONS,
     ATTR_ETRN_RESTRICTIONS,
-    ATTR_ACCESS_TABLE,    /* the names of the tables that an access entry is in */
-    ATTR_ACCESS_KEY,      /* addresses, domains, networks */
-    ATTR_ACCESS_ACTION,   /* what it says of them */
-    ATTR_RESTRICTIONS,    /* what a restriction class stands for */
-    ATTR_MEMBER_URL,      /* LDAP URLs of members (RFC 4516) */
+    ATTR_ACCESS_TABLE,  /* the names of the tables that an access entry is in */
+    ATTR_ACCESS_KEY,    /* addresses, domains, networks */
+    ATTR_ACCESS_ACTION, /* what it says of them */
+    ATTR_RESTRICTIONS,  /* what a restriction class stands for */
+    ATTR_MEMBER_URL,    /* LDAP URLs of members (RFC 4516) */
+    ATTR_LIST_ALLOWED,  /* who may send to a list: addresses, LDAP URLs, DNs */
+    ATTR_LIST_DENIED,   /* who may not */
+    ATTR_LIST_ALLOWED_DOMAIN,
+    ATTR_LIST_DENIED_DOMAIN,
+    ATTR_LIST_ACCESS,             /* "membersOnly" and its like */
+    ATTR_LIST_BROADCASTER_POLICY, /* "AUTH_REQ" */
+    ATTR_LIST_MAX_SIZE,           /* bytes */
+    ATTR_LIST_MODERATOR,
+    ATTR_LIST_REJECT_ACTION,
+    ATTR_LIST_REJECT_TEXT,
+    ATTR_LIST_ERRORS_TO,  /* the last of them */
     ATTR_SEND_AS,         /* DNs of those who may send as this entry */
     ATTR_SEND_AS_ADDRESS, /* the same by address */
     ATTR_CERTIFICATE,     /* of each of a user's certificates the SHA-256 hash, in lower-case hex */

@@ -11,9 +11,11 @@ directory_libdirectory_client_a_SOURCES = \
 	%D%/db.c %D%/db.h \
 	%D%/dn.c %D%/dn.h \
 	%D%/entry.c \
+	%D%/list_policy.c %D%/list_policy.h \
 	%D%/locate.c %D%/locate.h \
 	%D%/maps.c %D%/maps.h \
 	%D%/member.c %D%/member.h \
+	%D%/memberurl.c %D%/memberurl.h \
 	%D%/policy.c \
 	%D%/protocol.h \
 	%D%/pulse.c %D%/pulse.h \
@@ -34,7 +36,6 @@ directory_libdirectory_write_a_SOURCES = \
 	%D%/lint.c %D%/lint.h \
 	%D%/maps_write.c \
 	%D%/pollclock.c %D%/pollclock.h \
-	%D%/memberurl.c %D%/memberurl.h \
 	%D%/profile.c %D%/profile.h %D%/profile_private.h \
 	%D%/profile_file.c %D%/profile_file.h %D%/profile_rules.c %D%/profile_set.c \
 	%D%/profile_table.c \
@@ -92,6 +93,13 @@ check_PROGRAMS += tests/unit/test_memberurl
 tests_unit_test_memberurl_SOURCES = tests/unit/test_memberurl.c
 tests_unit_test_memberurl_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_memberurl_LDADD = directory/libdirectory_write.a $(DIRECTORY_CLIENT_LIBS) \
+	$(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_list_policy
+tests_unit_test_list_policy_SOURCES = tests/unit/test_list_policy.c tests/unit/directory_fixture.c \
+	tests/unit/directory_fixture.h
+tests_unit_test_list_policy_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_list_policy_LDADD = directory/libdirectory_write.a $(DIRECTORY_CLIENT_LIBS) \
 	$(BASE_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_send_as

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "directory/list_policy.h"
 #include "directory/locate.h"
 #include "directory/replica.h"
 #include "gateway/base/str.h"
@@ -34,6 +35,8 @@ struct walk {
     size_t count, capacity;
     struct resolve_step *steps;
     size_t step_count, step_capacity;
+    const struct entry **lists;
+    size_t list_count, list_capacity;
     struct seen entries;    /* uuids of entries that were expanded */
     struct seen recipients; /* deliveries, to leave out doubles */
 };
@@ -424,6 +427,22 @@ static bool keeps_copy(const struct entry *e)
     return false;
 }
 
+/* Who sends to the address sends to this group, and not to one that holds it. */
+static void keep_list(struct walk *w, const struct entry *e, const struct frame *up)
+{
+    for (; up != NULL; up = up->up)
+        if ((entry_kinds(up->entry) & ENTRY_GROUP) != 0)
+            return;
+    if (!list_has_policy(e))
+        return;
+    const struct entry **lists =
+        grow(w, w->lists, w->list_count, &w->list_capacity, sizeof *w->lists);
+    if (lists == NULL)
+        return;
+    w->lists = lists;
+    w->lists[w->list_count++] = e;
+}
+
 static void expand(struct walk *w, const struct entry *e, const struct address *a,
                    const char *detail, unsigned depth, const struct frame *up)
 {
@@ -455,6 +474,8 @@ static void expand(struct walk *w, const struct entry *e, const struct address *
         refuse(w, "the recipient is disabled", entry_dn(e));
         return;
     }
+    if ((kinds & ENTRY_GROUP) != 0)
+        keep_list(w, e, up);
     bool dynamic = entry_count(e, ATTR_MEMBER_URL) > 0;
     if ((kinds & ENTRY_GROUP) != 0 && (dynamic || (w->large > 0 && member_count(e) > w->large))) {
         step(w, depth, shown, e, dynamic ? "dynamic group" : "large group");
@@ -554,6 +575,8 @@ static void tell(struct walk *w, bool absent, struct resolution *out)
         out->answer = ANSWER_FOUND;
         out->deliveries = w->deliveries;
         out->count = w->count;
+        out->lists = w->lists;
+        out->list_count = w->list_count;
         out->reason = out->dn = NULL;
     } else {
         out->answer = ANSWER_ABSENT;

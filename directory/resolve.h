@@ -62,6 +62,10 @@ struct resolution {
     const char *dn;
     /* unknown, but dirigo-directory can look this up in a map of alias_maps (directory_prepare) */
     const char *map, *map_key;
+    /* found: groups with a list policy that the address leads to, but those that are members of
+     * another one, whose policy holds for them */
+    const struct entry *const *lists;
+    size_t list_count;
     bool local_domain;                /* the address' own domain is ours */
     bool disabled;                    /* absent because the entry is disabled */
     const struct resolve_step *steps; /* when asked for */

@@ -1,7 +1,8 @@
 schemadir = $(pkgdatadir)/schema
 dist_schema_DATA = \
 	%D%/dirigo.schema \
-	%D%/dirigo.ldif
+	%D%/dirigo.ldif \
+	%D%/mailgroup.ldif
 profiledir = $(pkgdatadir)/schema/profiles
 dist_profile_DATA = \
 	%D%/profiles/ad.profile \

@@ -51,7 +51,7 @@ static void accept_recipient(struct session *s)
     }
     if (!keep_data_list(s, address))
         return;
-    if (transaction_add(s, address, &s->rcpt_options, res) != 0) {
+    if (transaction_add(s, address, &s->rcpt_options, res, &s->eval->list) != 0) {
         session_reply(s, 452, "4.5.3", "Too many recipients");
         return;
     }

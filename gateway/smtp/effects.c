@@ -45,8 +45,7 @@ void transaction_take_effects(struct transaction *tx, const struct restriction_r
 /* Nothing is left of where the message was to go. */
 static void drop_targets(struct transaction *tx)
 {
-    STAILQ_INIT(&tx->targets);
-    RB_INIT(&tx->tree);
+    STAILQ_INIT(&tx->parts);
     tx->target_count = 0;
     expand_free(&tx->expansion);
 }
@@ -67,7 +66,7 @@ static int add_address(struct session *s, struct snapshot *snap, const char *act
         return -1;
     }
     for (size_t i = 0; i < res.count && rc == 0; i++)
-        rc = transaction_target(s, &res.deliveries[i], address, &options);
+        rc = transaction_target(s, NULL, &res.deliveries[i], address, &options);
     return rc;
 }
 
@@ -86,17 +85,17 @@ static int filter_targets(struct session *s)
     drop_targets(tx);
     if (tx->redirect != NULL) {
         d.address = tx->redirect;
-        rc = transaction_target(s, &d, tx->redirect, &none);
+        rc = transaction_target(s, NULL, &d, tx->redirect, &none);
     } else {
         STAILQ_FOREACH (r, &tx->recipients, link) {
             d.address = r->address;
             if (rc == 0)
-                rc = transaction_target(s, &d, r->address, &r->options);
+                rc = transaction_target(s, NULL, &d, r->address, &r->options);
         }
     }
     for (size_t i = 0; i < tx->bcc_count && rc == 0; i++) {
         d.address = tx->bcc[i];
-        rc = transaction_target(s, &d, tx->bcc[i], &never);
+        rc = transaction_target(s, NULL, &d, tx->bcc[i], &never);
     }
     return rc;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "directory/list_policy.h"
 #include "directory/send_as.h"
 #include "gateway/base/log.h"
 #include "gateway/base/str.h"
@@ -569,7 +570,41 @@ static bool refuse_as(const struct evaluation *e, struct restriction_result *r, 
     };
     snprintf(r->status, sizeof(r->status), "%c%s", code < 500 ? '4' : '5', status + 1);
     snprintf(r->text, sizeof(r->text), "<%.300s>: %s", e->facts.recipient.given->text, text);
+    for (char *c = r->text; *c != '\0'; c++) /* an entry may say anything */
+        if (*c < ' ' || *c > '~')
+            *c = '?';
     return false;
+}
+
+/* What groups say that the recipient leads to. False: the refusal is in *r. */
+static bool lists_accept(struct evaluation *e, struct restriction_result *r)
+{
+    const struct resolution *res = evaluation_recipient(e);
+    const char *sender = e->facts.sender.full;
+    const struct list_sender from = {
+        .address = sender != NULL ? sender : "", .login = e->login_owner, .size = e->facts.size};
+    e->list = (struct list_outcome){.moderated = NULL};
+    for (size_t i = 0; i < res->list_count; i++) {
+        struct list_decision said;
+        list_policy(e->snap, res->lists[i], &from, e->scratch, &said);
+        const char *dn = arena_strdup(e->scratch, said.dn);
+        if (said.verdict == LIST_UNKNOWN)
+            refuse_as(e, r, 451, "4.4.3", "Recipient address rejected: Temporary lookup failure",
+                      said.rule);
+        else if (said.verdict == LIST_REFUSES)
+            refuse_as(e, r, said.code, said.status, said.text, said.rule);
+        if (said.verdict == LIST_UNKNOWN || said.verdict == LIST_REFUSES) {
+            r->dn = dn;
+            return false;
+        }
+        if (said.verdict == LIST_MODERATES && e->list.moderated == NULL)
+            e->list.moderated = dn;
+        if (said.errors_to != NULL && e->list.errors_to == NULL)
+            e->list.errors_to = arena_strdup(e->scratch, said.errors_to);
+        if (said.max_size > 0 && (e->list.max_size == 0 || said.max_size < e->list.max_size))
+            e->list.max_size = said.max_size;
+    }
+    return true;
 }
 
 bool evaluation_accepts(struct evaluation *e, struct restriction_result *r, const char **reason)
@@ -595,5 +630,5 @@ bool evaluation_accepts(struct evaluation *e, struct restriction_result *r, cons
         !e->run.relay_permitted)
         return refuse_as(e, r, conf->relay_domains_reject_code, "5.7.1", "Relay access denied",
                          "no restriction permits relaying");
-    return true;
+    return lists_accept(e, r);
 }

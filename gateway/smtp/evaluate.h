@@ -60,6 +60,13 @@ struct dns_memo {
     void *data; /* what the answer points into */
 };
 
+/* What the lists that a recipient leads to want done with the message; in scratch. */
+struct list_outcome {
+    const char *moderated; /* the DN of the one whose moderators decide, or NULL */
+    const char *errors_to; /* the envelope sender for the members, or NULL */
+    uint64_t max_size;     /* the least that one takes; 0: any */
+};
+
 /* One evaluation at a time; what DNS answered is kept until evaluation_free. */
 struct evaluation {
     const struct evaluator *by;
@@ -78,7 +85,8 @@ struct evaluation {
     struct snapshot *snap;       /* only while one is on the stack; NULL: the replica is away */
     struct resolution recipient; /* what the recipient resolves to, if resolved; valid with snap */
     bool resolved;
-    bool with_steps; /* the resolution keeps its steps */
+    struct list_outcome list; /* behind evaluation_accepts: what lists among it want */
+    bool with_steps;          /* the resolution keeps its steps */
     uint32_t dns_id;
     struct dns_memo *asked;
     struct dns_memo *memo; /* DNS_MEMO_MAX of them, or NULL: nothing was asked yet */
@@ -113,9 +121,9 @@ struct restriction_list *evaluation_list(struct evaluation *e, enum restriction_
 /* Whether anybody has a list at STAGE_DATA or STAGE_END_OF_DATA; the snapshot is taken. */
 bool evaluation_has_lists(struct evaluation *e, enum restriction_stage stage);
 /*
- * The last word at RCPT, inside done, when no list has refused: whether the recipient is there, and
- * whether mail for others may be relayed. False: the refusal is in *r, and *reason (or NULL) says
- * more for the log.
+ * The last word at RCPT, inside done, when no list has refused: whether the recipient is there,
+ * whether mail for others may be relayed, and what groups say of who sends to them (e->list).
+ * False: the refusal is in *r, and *reason (or NULL) says more for the log.
  */
 bool evaluation_accepts(struct evaluation *e, struct restriction_result *r, const char **reason);
 

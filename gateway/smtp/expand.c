@@ -15,6 +15,7 @@
 struct list {
     STAILQ_ENTRY(list) link;
     struct resolve_list at;
+    struct part *part;
     const char *original; /* the recipient it was reached by */
     struct rcpt_options options;
     char *dn;
@@ -32,7 +33,7 @@ struct expansion {
     expand_done *done;
 };
 
-int expand_add(struct session *s, const struct delivery *d, const char *original,
+int expand_add(struct session *s, struct part *part, const struct delivery *d, const char *original,
                const struct rcpt_options *options)
 {
     struct transaction *tx = s->tx;
@@ -44,12 +45,13 @@ int expand_add(struct session *s, const struct delivery *d, const char *original
         STAILQ_INIT(&tx->expansion->lists);
     }
     STAILQ_FOREACH (list, &tx->expansion->lists, link)
-        if (uuid_eq(&list->at.group, &d->owner))
+        if (uuid_eq(&list->at.group, &d->owner) && list->part == part)
             return 0;
     list = arena_alloc(tx->arena, sizeof(*list));
     if (list == NULL)
         return -1;
     list->at = *d->list;
+    list->part = part;
     list->original = original;
     list->options = *options;
     list->dn = arena_strdup(tx->arena, d->dn);
@@ -153,8 +155,8 @@ static void step(void *arg)
     if (snap != NULL)
         more = next_members(x, snap, &res);
     for (size_t i = 0; res.answer == ANSWER_FOUND && room && i < res.count; i++)
-        room = transaction_target(x->session, &res.deliveries[i], x->current->original,
-                                  &x->current->options) == 0;
+        room = transaction_target(x->session, x->current->part, &res.deliveries[i],
+                                  x->current->original, &x->current->options) == 0;
     const char *reason = res.reason != NULL ? arena_strdup(x->arena, res.reason) : NULL;
     snapshot_release(&snap);
     if (res.answer != ANSWER_FOUND)

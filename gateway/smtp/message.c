@@ -36,6 +36,7 @@ struct message {
 struct commit {
     struct session *session;
     char id[ID_STRLEN];
+    bool last; /* of the message's parts */
 };
 
 void message_free(struct message **pm)
@@ -145,6 +146,7 @@ static void file_opened(int fd, bool full, void *arg)
     } else {
         m->fd = fd;
         s->mode = s->chunk.active ? MODE_CHUNK : MODE_DATA;
+        s->tx->traced = transaction_sender(s->tx, STAILQ_FIRST(&s->tx->parts));
         trace_headers(s, m->id, &m->trace, &m->trace_offset);
         for (size_t i = 0; i < s->tx->prepend_count; i++)
             buf_printf(&m->trace, "%s\r\n", s->tx->prepend[i]);
@@ -225,6 +227,8 @@ static const char *recipients_text(const struct transaction *tx, char *dst, size
     return dst;
 }
 
+static void commit_next(struct session *s);
+
 static void committed(enum queue_result result, void *arg)
 {
     struct commit *c = arg;
@@ -238,6 +242,11 @@ static void committed(enum queue_result result, void *arg)
     }
     struct transaction *tx = s->tx;
     s->commit = NULL;
+    if (result == QUEUE_ACCEPTED && !c->last) {
+        free(c);
+        commit_next(s);
+        return;
+    }
     switch (result) {
     case QUEUE_ACCEPTED:
         log_info("message accepted", LOG_STR("id", c->id), LOG_STR("session", s->id),
@@ -265,41 +274,160 @@ static void committed(enum queue_result result, void *arg)
     session_resume(s);
 }
 
-static void commit(struct session *s)
+/* What of the message is committed: a file that is taken over, under an id of its own. */
+struct part_file {
+    const struct part *part;
+    const char *id;
+    int fd;
+    uint64_t size;
+    uint32_t trace_offset;
+    bool last;
+};
+
+static void commit_part(struct session *s, const struct part_file *f)
 {
     struct transaction *tx = s->tx;
-    struct message *m = tx->message;
     struct commit *c = mem_zalloc(sizeof(*c));
-    struct queue_rcpt *rcpts = mem_alloc((tx->target_count + 1) * sizeof(*rcpts));
-    char literal[NETADDR_STRLEN + 8], client[SMTP_DOMAIN_MAX + sizeof(literal) + 2];
+    struct queue_rcpt *rcpts = mem_alloc((f->part->target_count + 1) * sizeof(*rcpts));
+    char literal[NETADDR_STRLEN + 8], client[SMTP_DOMAIN_MAX + sizeof(literal) + 2], hold[600];
     struct target *t;
     size_t n = 0;
 
     c->session = s;
-    memcpy(c->id, m->id, sizeof(c->id));
+    c->last = f->last;
+    memcpy(c->id, f->id, sizeof(c->id));
     s->commit = c;
-    STAILQ_FOREACH (t, &tx->targets, link)
+    STAILQ_FOREACH (t, &f->part->targets, link)
         rcpts[n++] = t->rcpt;
     snprintf(client, sizeof(client), "%s %s", s->helo != NULL ? s->helo : "unknown",
              session_peer_literal(s, literal));
+    snprintf(hold, sizeof(hold), "for a moderator of <%.250s> (%.250s)", f->part->address,
+             f->part->moderated != NULL ? f->part->moderated : "");
     struct queue_envelope envelope = {
-        .id = m->id,
-        .sender = tx->sender.full,
+        .id = f->id,
+        .sender = transaction_sender(tx, f->part),
         .client = client,
         .login = s->login != NULL ? s->login->login : NULL,
-        .hold = tx->hold,
-        .size = m->written,
-        .trace_offset = m->trace_offset,
-        .body_8bit = tx->body_8bit || m->data.has_8bit,
+        .hold = f->part->moderated != NULL ? hold : tx->hold,
+        .size = f->size,
+        .trace_offset = f->trace_offset,
+        .body_8bit = tx->body_8bit || tx->message->data.has_8bit,
         .options = tx->options,
         .rcpts = rcpts,
         .rcpt_count = n,
     };
-    int fd = m->fd;
-    m->fd = -1;
     session_wait(s, true);
-    queue_commit(s->d->queue, fd, &envelope, committed, c);
+    queue_commit(s->d->queue, f->fd, &envelope, committed, c);
     free(rcpts);
+}
+
+/* The first part is the file that came; it goes last, for the others are copied from it. */
+static void commit_first(struct session *s)
+{
+    struct message *m = s->tx->message;
+    struct part_file f = {.part = STAILQ_FIRST(&s->tx->parts),
+                          .id = m->id,
+                          .fd = m->fd,
+                          .size = m->written,
+                          .trace_offset = m->trace_offset,
+                          .last = true};
+    m->fd = -1;
+    commit_part(s, &f);
+}
+
+/* The message with another Return-Path. 0, or -1 with errno. */
+static int copy_file(const struct message *m, const char *return_path, struct part_file *f)
+{
+    struct buf out = {.max = GATHER_MAX + 1024};
+    uint64_t from = m->trace_offset;
+    int rc = 0;
+
+    buf_printf(&out, "Return-Path: <%s>\r\n", return_path);
+    f->trace_offset = (uint32_t)out.len;
+    f->size = 0;
+    while (rc == 0 && (out.len > 0 || from < m->written)) {
+        uint64_t want = m->written - from < GATHER_MAX ? m->written - from : GATHER_MAX;
+        unsigned char *room = buf_reserve(&out, (size_t)want);
+        ssize_t n = room == NULL ? -1 : pread(m->fd, room, (size_t)want, (off_t)from);
+        if (n < 0 || (n == 0 && want > 0)) {
+            rc = -1;
+            break;
+        }
+        buf_commit(&out, (size_t)n);
+        from += (uint64_t)n;
+        rc = pwrite(f->fd, out.data, out.len, (off_t)f->size) == (ssize_t)out.len ? 0 : -1;
+        f->size += out.len;
+        buf_clear(&out);
+    }
+    buf_free(&out);
+    return rc;
+}
+
+static void part_file_opened(int fd, bool full, void *arg)
+{
+    struct session *s = arg;
+    struct transaction *tx = s->tx;
+    struct message *m = tx->message;
+    struct part_file f = {.part = tx->committing, .fd = fd};
+    char id[ID_STRLEN];
+
+    m->open_id = 0;
+    f.last = f.part == STAILQ_FIRST(&tx->parts);
+    f.id = f.last ? m->id : id_new(id);
+    if (fd >= 0 && copy_file(m, transaction_sender(tx, f.part), &f) == 0) {
+        commit_part(s, &f);
+        return;
+    }
+    if (fd >= 0) {
+        full = errno == ENOSPC || errno == EDQUOT;
+        log_error("message cannot be copied", LOG_STR("id", m->id), LOG_ERRNO(errno));
+        close(fd);
+    }
+    if (full)
+        reject(s, 452, "4.3.1", "Insufficient system storage");
+    else
+        reject(s, 451, "4.3.0", "The queue is not available");
+    session_resume(s);
+}
+
+static void commit_next(struct session *s)
+{
+    struct transaction *tx = s->tx;
+
+    do
+        tx->committing = STAILQ_NEXT(tx->committing, link);
+    while (tx->committing != NULL && tx->committing->target_count == 0);
+    if (tx->committing == NULL) {
+        /* Actions may have put other recipients in the place of those that were there at DATA. */
+        tx->committing = STAILQ_FIRST(&tx->parts);
+        if (strcmp(tx->traced, transaction_sender(tx, tx->committing)) == 0) {
+            commit_first(s);
+            return;
+        }
+    }
+    session_wait(s, true);
+    bool running = s->running;
+    s->running = true; /* an answer at once must not run the session from in here */
+    uint32_t id = queue_open_file(s->d->queue, part_file_opened, s);
+    s->running = running;
+    if (id != 0)
+        tx->message->open_id = id;
+    else if (!running && !s->waiting)
+        session_run(s);
+}
+
+/* A list may have taken all that the first part had, which then is none. */
+static void commit(struct session *s)
+{
+    struct transaction *tx = s->tx;
+    struct part *part = STAILQ_FIRST(&tx->parts);
+
+    while (part->target_count == 0 && STAILQ_NEXT(part, link) != NULL) {
+        STAILQ_REMOVE_HEAD(&tx->parts, link);
+        part = STAILQ_FIRST(&tx->parts);
+    }
+    tx->committing = part;
+    commit_next(s);
 }
 
 /* What an access entry wants thrown away is accepted, and goes no further. */
@@ -416,7 +544,9 @@ static void message_end(struct session *s)
             reject(s, 451, "4.3.0", "The message cannot be stored");
         return;
     }
-    if (!evaluate_end_of_data(s, m->written, end_of_data_done))
+    if (s->tx->max_size > 0 && m->written > s->tx->max_size)
+        reject(s, 552, "5.2.3", "The message is larger than a list among its recipients takes");
+    else if (!evaluate_end_of_data(s, m->written, end_of_data_done))
         accept_message(s);
 }
 

@@ -274,6 +274,20 @@ struct target {
     struct queue_rcpt rcpt;
 };
 
+/*
+ * Recipients whose copy is one message in the queue. Most transactions have one part; lists with
+ * another return path, and those whose moderators decide, have parts of their own.
+ */
+struct part {
+    STAILQ_ENTRY(part) link;
+    const char *return_path; /* NULL: the sender's */
+    const char *moderated;   /* the DN of the list whose moderators decide; NULL: nobody's */
+    const char *address;     /* the first recipient of it */
+    STAILQ_HEAD(, target) targets;
+    RB_HEAD(target_tree, target) tree;
+    size_t target_count;
+};
+
 struct transaction {
     struct arena *arena;
     struct restriction_address sender;
@@ -284,9 +298,11 @@ struct transaction {
     int64_t begun; /* clock_now_ms */
     STAILQ_HEAD(, recipient) recipients;
     size_t recipient_count;
-    STAILQ_HEAD(, target) targets;
-    RB_HEAD(target_tree, target) tree;
-    size_t target_count;
+    STAILQ_HEAD(, part) parts;
+    struct part *committing;     /* in their order, but the first is the last */
+    const char *traced;          /* the Return-Path that the file begins with */
+    size_t target_count;         /* of all of them */
+    uint64_t max_size;           /* of the message, as lists among the recipients want it; 0: any */
     struct expansion *expansion; /* of large groups among the recipients, or NULL */
     struct restriction_step data_lists[DATA_LISTS_MAX]; /* without doubles */
     size_t data_list_count;
@@ -307,10 +323,13 @@ struct transaction *transaction_new(void);
 void transaction_end(struct session *s);
 /* Adds a recipient and what it resolved to; -1 where the transaction would get too large. */
 int transaction_add(struct session *s, const char *address, const struct rcpt_options *options,
-                    const struct resolution *res);
-/* Adds one place, or a large group to be expanded (expand.c); -1 where there are too many. */
-int transaction_target(struct session *s, const struct delivery *d, const char *original,
-                       const struct rcpt_options *options);
+                    const struct resolution *res, const struct list_outcome *list);
+/* The envelope sender of a part (NULL: of the transaction). */
+const char *transaction_sender(const struct transaction *tx, const struct part *part);
+/* Adds one place to a part (NULL: the one without wishes), or a large group to be expanded
+ * (expand.c); -1 where there are too many. */
+int transaction_target(struct session *s, struct part *part, const struct delivery *d,
+                       const char *original, const struct rcpt_options *options);
 
 /* Remembers a list for DATA (the reference is taken over); -1 where there are too many. */
 int transaction_add_data_list(struct transaction *tx, struct restriction_list *list,
@@ -334,7 +353,7 @@ enum expand_result {
 typedef void expand_done(struct session *s, enum expand_result result);
 
 /* Keeps a DELIVERY_LIST, once, for expand. -1 where memory is full. */
-int expand_add(struct session *s, const struct delivery *d, const char *original,
+int expand_add(struct session *s, struct part *part, const struct delivery *d, const char *original,
                const struct rcpt_options *options);
 /*
  * Turns what was kept into targets of the transaction; the session waits, and done is called from

@@ -47,7 +47,7 @@ void trace_headers(const struct session *s, const char *id, struct buf *out,
     char literal[NETADDR_STRLEN + 8], protocol[16], now[DATE_MAX];
     struct tls_info info;
 
-    buf_printf(out, "Return-Path: <%s>\r\n", tx->sender.full);
+    buf_printf(out, "Return-Path: <%s>\r\n", transaction_sender(tx, STAILQ_FIRST(&tx->parts)));
     *return_path_len = (uint32_t)out->len;
     /* Where somebody is who has logged in may be his own business. */
     bool hidden = s->login != NULL && s->d->conf->submission_hide_client;

@@ -27,8 +27,7 @@ struct transaction *transaction_new(void)
 
     tx->arena = arena_new(TRANSACTION_MAX);
     STAILQ_INIT(&tx->recipients);
-    STAILQ_INIT(&tx->targets);
-    RB_INIT(&tx->tree);
+    STAILQ_INIT(&tx->parts);
     return tx;
 }
 
@@ -58,11 +57,66 @@ static unsigned merge_notify(unsigned a, unsigned b)
     return both & ~(unsigned)QUEUE_NOTIFY_NEVER;
 }
 
+/* ---- parts ---- */
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/* The part for a recipient whose lists want this; NULL where memory is full. */
+static struct part *part_for(struct transaction *tx, const struct list_outcome *list,
+                             const char *address)
+{
+    struct part *part;
+
+    STAILQ_FOREACH (part, &tx->parts, link)
+        if (same_text(part->moderated, list->moderated) &&
+            same_text(part->return_path, list->errors_to))
+            return part;
+    part = arena_alloc(tx->arena, sizeof(*part));
+    if (part == NULL)
+        return NULL;
+    part->address = address;
+    if (list->moderated != NULL)
+        part->moderated = arena_strdup(tx->arena, list->moderated);
+    if (list->errors_to != NULL)
+        part->return_path = arena_strdup(tx->arena, list->errors_to);
+    if (!same_text(part->moderated, list->moderated) ||
+        !same_text(part->return_path, list->errors_to))
+        return NULL;
+    STAILQ_INIT(&part->targets);
+    RB_INIT(&part->tree);
+    STAILQ_INSERT_TAIL(&tx->parts, part, link);
+    return part;
+}
+
+const char *transaction_sender(const struct transaction *tx, const struct part *part)
+{
+    return part != NULL && part->return_path != NULL ? part->return_path : tx->sender.full;
+}
+
+/* A place that is certain to get the message already, or to be asked for in the same part. */
+static struct target *find_target(struct transaction *tx, struct part *at, struct target *key)
+{
+    struct part *part;
+
+    STAILQ_FOREACH (part, &tx->parts, link) {
+        struct target *t =
+            part == at || part->moderated == NULL ? RB_FIND(target_tree, &part->tree, key) : NULL;
+        if (t != NULL)
+            return t;
+    }
+    return NULL;
+}
+
+/* ---- targets ---- */
+
 /* Adds a target, or finds the one that is there; strings are copied. */
-static int put_target(struct session *s, const struct queue_rcpt *rcpt)
+static int put_target(struct session *s, struct part *part, const struct queue_rcpt *rcpt)
 {
     struct transaction *tx = s->tx;
-    struct target key = {.rcpt = *rcpt}, *t = RB_FIND(target_tree, &tx->tree, &key);
+    struct target key = {.rcpt = *rcpt}, *t = find_target(tx, part, &key);
 
     if (t != NULL) {
         t->rcpt.notify = merge_notify(t->rcpt.notify, rcpt->notify);
@@ -79,17 +133,22 @@ static int put_target(struct session *s, const struct queue_rcpt *rcpt)
         t->rcpt.host = arena_strdup(tx->arena, rcpt->host);
     if (t->rcpt.address == NULL || (rcpt->host != NULL && t->rcpt.host == NULL))
         return -1;
-    RB_INSERT(target_tree, &tx->tree, t);
-    STAILQ_INSERT_TAIL(&tx->targets, t, link);
+    RB_INSERT(target_tree, &part->tree, t);
+    STAILQ_INSERT_TAIL(&part->targets, t, link);
+    part->target_count++;
     tx->target_count++;
     return 0;
 }
 
-int transaction_target(struct session *s, const struct delivery *d, const char *original,
-                       const struct rcpt_options *options)
+int transaction_target(struct session *s, struct part *part, const struct delivery *d,
+                       const char *original, const struct rcpt_options *options)
 {
+    static const struct list_outcome plain;
+
+    if (part == NULL && (part = part_for(s->tx, &plain, original)) == NULL)
+        return -1;
     if (d->kind == DELIVERY_LIST)
-        return expand_add(s, d, original, options);
+        return expand_add(s, part, d, original, options);
     struct queue_rcpt rcpt = {.kind = d->kind == DELIVERY_MAILBOX ? QUEUE_RCPT_MAILBOX
                                                                   : QUEUE_RCPT_REMOTE,
                               .owner = d->owner,
@@ -99,14 +158,15 @@ int transaction_target(struct session *s, const struct delivery *d, const char *
                               .notify = options->notify,
                               .orcpt = options->orcpt};
 
-    return put_target(s, &rcpt);
+    return put_target(s, part, &rcpt);
 }
 
 /*
  * An address that stands for several (RFC 3461 section 5.2.7.3): who wanted to hear of its success
  * hears that it was expanded, once, and not of each delivery.
  */
-static int add_expansion(struct session *s, const char *address, struct rcpt_options *options)
+static int add_expansion(struct session *s, struct part *part, const char *address,
+                         struct rcpt_options *options)
 {
     struct queue_rcpt rcpt = {.kind = QUEUE_RCPT_EXPANDED,
                               .address = address,
@@ -119,11 +179,11 @@ static int add_expansion(struct session *s, const char *address, struct rcpt_opt
     options->notify &= ~(unsigned)QUEUE_NOTIFY_SUCCESS;
     if (options->notify == 0)
         options->notify = QUEUE_NOTIFY_NEVER;
-    return s->tx->sender.full[0] == '\0' ? 0 : put_target(s, &rcpt);
+    return s->tx->sender.full[0] == '\0' ? 0 : put_target(s, part, &rcpt);
 }
 
 int transaction_add(struct session *s, const char *address, const struct rcpt_options *given,
-                    const struct resolution *res)
+                    const struct resolution *res, const struct list_outcome *list)
 {
     struct rcpt_options options = *given;
     struct transaction *tx = s->tx;
@@ -136,14 +196,19 @@ int transaction_add(struct session *s, const char *address, const struct rcpt_op
     if (r == NULL || text == NULL)
         return -1;
     r->address = text;
+    struct part *part = part_for(tx, list, text);
+    if (part == NULL)
+        return -1;
+    if (list->max_size > 0 && (tx->max_size == 0 || list->max_size < tx->max_size))
+        tx->max_size = list->max_size;
     if (options.orcpt != NULL && (options.orcpt = arena_strdup(tx->arena, options.orcpt)) == NULL)
         return -1;
     r->options = options;
     bool several = res->count > 1 || (res->count == 1 && res->deliveries[0].kind == DELIVERY_LIST);
-    if (several && add_expansion(s, r->address, &options) != 0)
+    if (several && add_expansion(s, part, r->address, &options) != 0)
         return -1;
     for (size_t i = 0; i < res->count; i++)
-        if (transaction_target(s, &res->deliveries[i], r->address, &options) != 0)
+        if (transaction_target(s, part, &res->deliveries[i], r->address, &options) != 0)
             return -1;
     STAILQ_INSERT_TAIL(&tx->recipients, r, link);
     tx->recipient_count++;

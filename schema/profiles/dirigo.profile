@@ -70,6 +70,7 @@ attribute dirigoAccessAction       accessAction
 attribute dirigoRestrictions       restrictions
 attribute dirigoParameter          parameter
 attribute dirigoConfigHost         configHost
+attribute dirigoListAccess         listAccess
 attribute dirigoSendAs             sendAs
 attribute publicDelegates          sendAs
 attribute dirigoDelegate           delegate

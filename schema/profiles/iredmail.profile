@@ -16,6 +16,9 @@ attribute mailForwardingAddress mailRoutingAddress
 attribute mailHost              mailHost
 attribute mailQuota             quota
 attribute memberOfGroup         memberOfGroup
+attribute accessPolicy          listAccess
+attribute listModerator         mgrpModerator
+attribute listAllowedUser       mgrpAllowedBroadcaster
 attribute domainName            domain
 attribute domainName            domainTarget
 attribute domainAliasName       domain

@@ -24,6 +24,16 @@ attribute mailQuota             quota
 attribute mgrpRFC822MailMember  rfc822MailMember
 attribute rfc822MailMember      rfc822MailMember
 attribute mgrpDeliverTo         memberURL
+attribute mgrpAllowedBroadcaster    mgrpAllowedBroadcaster
+attribute mgrpDisallowedBroadcaster mgrpDisallowedBroadcaster
+attribute mgrpAllowedDomain         mgrpAllowedDomain
+attribute mgrpDisallowedDomain      mgrpDisallowedDomain
+attribute mgrpBroadcasterPolicy     mgrpBroadcasterPolicy
+attribute mgrpMsgMaxSize            mgrpMsgMaxSize
+attribute mgrpModerator             mgrpModerator
+attribute mgrpMsgRejectAction       mgrpMsgRejectAction
+attribute mgrpMsgRejectText         mgrpMsgRejectText
+attribute mgrpErrorsTo              mgrpErrorsTo
 attribute mailUserStatus        accountStatus
           word active active  word disabled disabled  word deleted disabled
           word removed disabled  word overquota active  word * noaccess

@@ -36,8 +36,8 @@ PUBLIC = {
     "gateway/imap": {"session.h"},
     "gateway/pop3": {"session.h"},
     "gateway/ctl": {"command.h"},
-    "directory": {"access.h", "client.h", "dn.h", "lint.h", "member.h", "protocol.h", "resolve.h", "scratch.h",
-                  "secrets.h", "send_as.h"},
+    "directory": {"access.h", "client.h", "dn.h", "lint.h", "list_policy.h", "member.h", "protocol.h", "resolve.h",
+                  "scratch.h", "secrets.h", "send_as.h"},
     "sasl": {"client.h", "protocol.h"},
 }
 

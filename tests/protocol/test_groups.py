@@ -203,5 +203,108 @@ class DynamicGroupTest(GroupTest):
         self.assertIn(f"    memberURL: ldap:///{PEOPLE}??sub?(&(uid=u*)(sn=*))\n", told)
 
 
+class ListTest(GroupTest):
+    """Who may send to a list, and what becomes of it."""
+
+    @classmethod
+    def prepare(cls, stack):
+        harness.run("/usr/sbin/slapadd", "-n", "0", "-F", f"{stack.slapd.folder}/slapd.d", "-l",
+                    f"{harness.TOP}/schema/mailgroup.ldif")
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.stack.slapd.add(
+            cls.list("closed", "dirigoListAccess: membersOnly\nmgrpMsgRejectText: Ask the owner\n") +
+            cls.list("chosen", "mgrpAllowedBroadcaster: mailto:friend@example.com\n"
+                     "mgrpAllowedDomain: example.net\nmgrpDisallowedBroadcaster: spam@example.net\n") +
+            cls.list("inside", "mgrpBroadcasterPolicy: AUTH_REQ\n") +
+            cls.list("small", "mgrpMsgMaxSize: 2000\n") +
+            cls.list("errors", "mgrpErrorsTo: mailto:bob@example.org\n") +
+            cls.list("watched", "mgrpModerator: mailto:bob@example.org\n"))
+        cls.stack.slapd.add(f"dn: cn=closed-alias,{MAIL}\nobjectClass: nisMailAlias\n"
+                            "objectClass: inetLocalMailRecipient\ncn: closed-alias\n"
+                            "mailLocalAddress: other-name@example.org\nrfc822MailMember: closed@example.org\n\n")
+
+    @staticmethod
+    def list(name, more):
+        return group(name, [user_dn(i) for i in range(5)], more).replace(
+            "objectClass: dirigoGroup\n", "objectClass: dirigoGroup\nobjectClass: mailGroup\n")
+
+    def setUp(self):
+        wait_for("the lists", lambda: self.rcpt("other-name@example.org", "u1@example.org").startswith("250"))
+
+    def test_who_may_send(self):
+        for recipient, sender, expect in (
+                ("closed", "u1@example.org", "250"),
+                ("closed", "u9@example.org", "550 5.7.2 <closed@example.org>: Ask the owner"),
+                ("closed", "", "550 5.7.2"),
+                ("other-name", "u9@example.org", "550 5.7.2"),
+                ("chosen", "friend@example.com", "250"), ("chosen", "x@mail.example.net", "250"),
+                ("chosen", "spam@example.net", "550 5.7.2"), ("chosen", "x@example.com", "550 5.7.2"),
+                ("inside", "u1@example.org", "550 5.7.2")):
+            self.assertRegex(self.rcpt(f"{recipient}@example.org", sender), f"^{re.escape(expect)}", (recipient, sender))
+
+    def test_explain(self):
+        told = self.stack.tool("explain", "--client", "192.0.2.1", "--from", "u9@example.org", "--to",
+                               "closed@example.org", check=False).stdout
+        self.assertRegex(told, rf"restriction: dirigoListAccess\ndecided by: cn=closed,{MAIL}\n")
+
+    def test_login(self):
+        with self.stack.smtp("submission") as s:
+            s.starttls(context=self.stack.tls())
+            s.login("alice", harness.PASSWORDS["alice"])
+            s.sendmail("alice@example.org", ["inside@example.org"],
+                       MESSAGE.format("list-login").replace("a@example.net", "alice@example.org"))
+        self.each_once("list-login", 5)
+
+    def test_size(self):
+        with Talk(self.stack) as t:
+            t.hello()
+            t.say("MAIL FROM:<a@example.com> SIZE=3000", "250")
+            t.say("RCPT TO:<small@example.org>", "552 5.2.3")
+            t.say("RSET", "250")
+            self.send(t, "list-big" * 300, "small@example.org")
+            t.expect("552 5.2.3")
+            self.send(t, "list-small", "small@example.org")
+            t.expect("250")
+
+    def test_errors_to(self):
+        """The members' copies come from the list's own address, the others' from the sender."""
+        with Talk(self.stack) as t:
+            self.send(t, "list-errors", "carol@example.org", "errors@example.org", "u1@example.org", "u9@example.org")
+            t.expect("250")
+        wait_for("all copies", lambda: len(self.mailboxes("list-errors")) == 8)
+        paths = {}
+        for folder, _, files in os.walk(self.stack.mail):
+            for name in files:
+                with open(f"{folder}/{name}", "rb") as f:
+                    text = f.read()
+                if b"list-errors" in text and os.path.basename(folder) == "new":
+                    paths.setdefault(text.split(b"\r\n")[0].decode(), []).append(folder)
+        self.assertEqual(len(paths["Return-Path: <bob@example.org>"]), 5)
+        self.assertEqual(set(paths), {"Return-Path: <bob@example.org>", "Return-Path: <a@example.com>"})
+        self.assertEqual(set(self.mailboxes("list-errors").values()), {1})
+
+    def held(self, marker, **options):
+        with Talk(self.stack) as t:
+            self.send(t, marker, "u9@example.org", "watched@example.org", **options)
+            t.expect("250")
+        # What is not for the list has arrived.
+        wait_for(marker, lambda: self.mailboxes(marker))
+        waiting = self.stack.tool_json("queue")
+        return [m for m in waiting if "watched@example.org" in m.get("held", "")]
+
+    def test_moderated(self):
+        waiting = self.held("list-moderated")
+        self.assertEqual(len(waiting), 1)
+        self.each_once("list-moderated", 1)
+        self.stack.tool("queue", "release", waiting[0]["id"])
+        wait_for("the list's copies", lambda: len(self.mailboxes("list-moderated")) == 6)
+        self.each_once("list-moderated", 6)
+        # A moderator's own message waits for nobody.
+        self.assertEqual(self.held("list-moderator", sender="bob@example.org"), [])
+
+
 if __name__ == "__main__":
     harness.main()
