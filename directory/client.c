@@ -15,6 +15,8 @@ struct snapshot {
     struct directory *directory;
     struct replica_state state;
     bool in_sync, fresh_for_lookup, fresh_for_login;
+    bool by_query; /* the replica holds only what was asked for */
+    bool unsure;   /* something was looked for that was not asked for lately */
 };
 
 struct directory {
@@ -25,6 +27,8 @@ struct directory {
     bool taken;
     void (*trace)(void *arg, const char *by, const struct entry *e);
     void *trace_arg;
+    void (*missed)(const struct index_key *key, void *arg);
+    void *missed_arg;
     bool borrowed;       /* db is somebody else's */
     struct pulse *pulse; /* of the writer; NULL: it is this process */
 };
@@ -82,6 +86,19 @@ struct directory_query *directory_members(struct directory *d, const struct uuid
                                           directory_members_fn *fn, void *arg)
 {
     return d->link == NULL ? NULL : d->link->members(d->link, group, fn, arg);
+}
+
+struct directory_query *directory_want(struct directory *d, enum directory_wanted what,
+                                       const char *name, const char *second, void (*fn)(void *arg),
+                                       void *arg)
+{
+    struct snapshot *s;
+    if (d->link == NULL)
+        return NULL;
+    if (d->snapshot.directory == NULL && (s = snapshot_take(d)) != NULL)
+        snapshot_release(&s);
+    /* What the last snapshot showed: the source of a directory rarely changes. */
+    return d->snapshot.by_query ? d->link->want(d->link, what, name, second, fn, arg) : NULL;
 }
 
 void directory_query_cancel(struct directory_query **q)
@@ -157,6 +174,8 @@ static void judge(struct snapshot *s)
     int64_t now = clock_wall();
     int64_t since = age(s->state.last_sync, now) * 1000;
     bool alive = d->pulse == NULL || pulse_age(d->pulse) <= d->conf->directory_heartbeat_limit;
+    s->by_query = strcmp(s->state.source, SOURCE_LOOKUP) == 0;
+    s->unsure = false;
     s->in_sync = s->state.in_sync != 0 && alive && (d->link == NULL || d->link->up);
     s->fresh_for_lookup =
         s->state.last_sync > 0 && (s->in_sync || since <= d->conf->directory_stale_lookup_time);
@@ -214,7 +233,7 @@ void directory_state(struct directory *d, struct directory_state *out)
 
 bool snapshot_in_sync(const struct snapshot *snap)
 {
-    return snap->in_sync;
+    return snap->in_sync && !snap->unsure;
 }
 
 bool snapshot_fresh_for_lookup(const struct snapshot *snap)
@@ -239,7 +258,7 @@ uint64_t snapshot_generation(const struct snapshot *snap)
 
 enum answer snapshot_absent(const struct snapshot *snap)
 {
-    return snap->in_sync ? ANSWER_ABSENT : ANSWER_UNKNOWN;
+    return snapshot_in_sync(snap) ? ANSWER_ABSENT : ANSWER_UNKNOWN;
 }
 
 /* An entry by its key; DB_FAIL also where it is damaged. */
@@ -256,9 +275,52 @@ static enum db_result fetch(struct snapshot *snap, const void *uuid, const struc
     return rc;
 }
 
+/*
+ * Whether what is under a key is known. All domains, policies, access entries and restriction
+ * classes are; the rest is what was asked for. Until is not believed where the clock was set back.
+ */
+static bool is_known(struct snapshot *snap, const struct index_key *key)
+{
+    static const char always[] = {INDEX_DOMAIN, INDEX_GLOBAL, INDEX_STAGE, INDEX_CLASS,
+                                  INDEX_ACCESS};
+    const struct conf *conf = snap->directory->conf;
+    int64_t now = clock_wall_us() / 1000, until, most;
+    const void *data;
+    size_t len;
+    if (memchr(always, key->data[0], sizeof always) != NULL)
+        return true;
+    if (db_get(snap->directory->db, TABLE_ASKED, key->data, key->len, &data, &len) != DB_OK ||
+        len != sizeof until)
+        return false;
+    memcpy(&until, data, sizeof until);
+    most = conf->directory_lookup_ttl > conf->directory_lookup_negative_ttl
+               ? conf->directory_lookup_ttl
+               : conf->directory_lookup_negative_ttl;
+    return until >= now && until - now <= most;
+}
+
+static void look(struct snapshot *snap, const struct index_key *key)
+{
+    const struct directory *d = snap->directory;
+    if (is_known(snap, key))
+        return;
+    snap->unsure = true;
+    if (d->missed != NULL)
+        d->missed(key, d->missed_arg);
+}
+
+void directory_on_missed(struct directory *d, void (*fn)(const struct index_key *key, void *arg),
+                         void *arg)
+{
+    d->missed = fn;
+    d->missed_arg = arg;
+}
+
 int snapshot_find(struct snapshot *snap, const struct index_key *key, unsigned mask,
                   const struct entry *out[2])
 {
+    if (snap->by_query)
+        look(snap, key);
     struct db *db = snap->directory->db;
     const void *uuid;
     int n = 0;
@@ -276,6 +338,8 @@ int snapshot_find(struct snapshot *snap, const struct index_key *key, unsigned m
 
 int snapshot_list(struct snapshot *snap, const struct index_key *key, struct uuid *out, size_t max)
 {
+    if (snap->by_query)
+        look(snap, key);
     struct db *db = snap->directory->db;
     const void *uuid;
     size_t n = 0;
@@ -303,6 +367,7 @@ enum answer entry_by_uuid(struct snapshot *snap, const struct uuid *uuid, const 
 {
     const struct directory *d = snap->directory;
     enum db_result rc = fetch(snap, uuid, out);
+    snap->unsure = snap->unsure || (snap->by_query && rc == DB_NONE);
     if (rc == DB_OK && d->trace != NULL)
         d->trace(d->trace_arg, "entryUUID", *out);
     return answer(snap, rc == DB_OK ? 1 : rc == DB_NONE ? 0 : -1, snap->fresh_for_lookup);

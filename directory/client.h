@@ -55,6 +55,20 @@ typedef void directory_members_fn(enum answer answer, const struct uuid *uuids, 
                                   const char *reason, void *arg);
 struct directory_query *directory_members(struct directory *d, const struct uuid *group,
                                           directory_members_fn *fn, void *arg);
+/*
+ * Where the directory is one that is asked for each name (directory_source = lookup): asks for what
+ * an address or a login name needs, and for that of a second address ("" or NULL: none). fn is
+ * called once, from the loop, when the answers are in the replica or cannot be had now; what is
+ * looked up then is found, absent or unknown as always. NULL, and fn is not called, where there is
+ * nothing to ask for.
+ */
+enum directory_wanted {
+    WANTED_ADDRESS,
+    WANTED_LOGIN
+};
+struct directory_query *directory_want(struct directory *d, enum directory_wanted what,
+                                       const char *name, const char *second, void (*fn)(void *arg),
+                                       void *arg);
 /* fn will not be called any more; nothing that has been called may be cancelled. *q may be NULL. */
 void directory_query_cancel(struct directory_query **q);
 

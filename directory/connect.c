@@ -57,11 +57,16 @@ static int on_event(struct msg *m, void *arg)
 /* ---- questions ---- */
 
 #define MEMBERS_MS 30000
+#define WANT_MS    20000
 
 /* A directory_query: begins like one. */
-struct members {
+struct question {
     struct directory_link *link;
     uint32_t request;
+};
+
+struct members {
+    struct question question;
     directory_members_fn *fn;
     void *arg;
 };
@@ -103,16 +108,56 @@ static struct directory_query *ask_members(struct directory_link *link, const st
     struct members *q = mem_zalloc(sizeof *q);
     struct msg *m = msg_new(DIRECTORY_MSG_MEMBERS);
     msg_put_uuid(m, group);
-    q->link = link;
+    q->question.link = link;
     q->fn = fn;
     q->arg = arg;
-    q->request = ipc_request(c->client, &m, MEMBERS_MS, on_members, q);
+    q->question.request = ipc_request(c->client, &m, MEMBERS_MS, on_members, q);
+    return (struct directory_query *)q;
+}
+
+struct want {
+    struct question question;
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+static int on_wanted(enum ipc_status status, struct msg *m, void *arg)
+{
+    struct want *q = arg;
+    int rc = 0;
+    if (status == IPC_OK) {
+        msg_get_bool(m); /* what is in the replica now, or is not, tells */
+        if (msg_end(m) < 0 || msg_type(m) != DIRECTORY_MSG_WANT_RESULT)
+            rc = -1;
+    }
+    q->fn(q->arg);
+    free(q);
+    return rc;
+}
+
+static struct directory_query *ask_want(struct directory_link *link, enum directory_wanted what,
+                                        const char *name, const char *second, void (*fn)(void *arg),
+                                        void *arg)
+{
+    struct connection *c = (struct connection *)link;
+    struct want *q;
+    if (!c->connected)
+        return NULL;
+    q = mem_zalloc(sizeof *q);
+    struct msg *m = msg_new(DIRECTORY_MSG_WANT);
+    msg_put_u8(m, (uint8_t)what);
+    msg_put_str(m, name);
+    msg_put_str(m, second != NULL ? second : "");
+    q->question.link = link;
+    q->fn = fn;
+    q->arg = arg;
+    q->question.request = ipc_request(c->client, &m, WANT_MS, on_wanted, q);
     return (struct directory_query *)q;
 }
 
 static void cancel(struct directory_query *query)
 {
-    struct members *q = (struct members *)query;
+    struct question *q = (struct question *)query;
     struct connection *c = (struct connection *)q->link;
     ipc_cancel(c->client, q->request);
     free(q);
@@ -130,6 +175,7 @@ void directory_connect(struct directory *d, struct loop *loop, const char *socke
     struct connection *c = mem_zalloc(sizeof *c);
     c->link.close = on_close;
     c->link.members = ask_members;
+    c->link.want = ask_want;
     c->link.cancel = cancel;
     c->client = ipc_client_new(loop, socket_path, DIRECTORY_SERVICE, DIRECTORY_VERSION);
     ipc_client_on_state(c->client, on_state, c);

@@ -24,6 +24,7 @@ const struct db_table replica_tables[] = {
     [TABLE_ENTRY] = {.name = "entry"},
     [TABLE_INDEX] = {.name = "index", .dup_size = sizeof(struct uuid)},
     [TABLE_MAP] = {.name = "map"},
+    [TABLE_ASKED] = {.name = "asked"},
     {0},
 };
 

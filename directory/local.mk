@@ -38,7 +38,7 @@ directory_libdirectory_write_a_SOURCES = \
 	%D%/pollclock.c %D%/pollclock.h \
 	%D%/profile.c %D%/profile.h %D%/profile_private.h \
 	%D%/profile_file.c %D%/profile_file.h %D%/profile_rules.c %D%/profile_set.c \
-	%D%/profile_table.c \
+	%D%/profile_lookup.c %D%/profile_table.c \
 	%D%/rdn.c %D%/rdn.h \
 	%D%/replica.c \
 	%D%/rootdse.c %D%/rootdse.h \
@@ -66,8 +66,8 @@ dirigo_directory_SOURCES = \
 	%D%/search.c \
 	%D%/serve.c %D%/serve.h \
 	%D%/poll_entry.c %D%/poll_private.h \
-	%D%/source.c %D%/source.h %D%/source_ask.c %D%/source_poll.c %D%/source_private.h \
-	%D%/source_sync.c %D%/source_write.c
+	%D%/source.c %D%/source.h %D%/source_ask.c %D%/source_lookup.c %D%/source_poll.c %D%/source_private.h \
+	%D%/source_sync.c %D%/source_write.c %D%/want.c %D%/want.h
 dist_man_MANS += %D%/dirigo-directory.8
 dirigo_directory_CFLAGS = $(AM_CFLAGS) $(LDAP_CFLAGS)
 dirigo_directory_LDADD = directory/libdirectory_write.a directory/libdirectory_secrets.a \

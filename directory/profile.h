@@ -57,6 +57,15 @@ const char *const *profile_attributes(const struct profile_table *table);
 /* Appends a search filter (RFC 4515) for the entries that mean anything to mail. */
 void profile_filter(const struct profile_table *table, struct buf *out);
 
+/*
+ * Appends a filter for what a server has under a key of the index: addresses, login names, members.
+ * -1, and out is of no use: for other keys.
+ */
+int profile_key_filter(const struct profile_table *table, const struct index_key *key,
+                       struct buf *out);
+/* The same for all that is no recipient: domains, policies, access entries, restriction classes. */
+void profile_frame_filter(const struct profile_table *table, struct buf *out);
+
 /* ---- entries ---- */
 
 /* One entry on its way: profile_begin, every value once and in any order, profile_end. */

@@ -8,7 +8,7 @@
 #define DIRIGO_DIRECTORY_PROTOCOL_H
 
 #define DIRECTORY_SERVICE "directory"
-#define DIRECTORY_VERSION 3
+#define DIRECTORY_VERSION 4
 
 /* The most uuids that one DIRECTORY_MSG_ENDED names. */
 #define DIRECTORY_ENDED_MAX 512
@@ -26,6 +26,8 @@ enum {
     DIRECTORY_MSG_SYNC_STATE,     /* event: bool in sync */
     DIRECTORY_MSG_MEMBERS,        /* uuid of a group: what its memberURLs find */
     DIRECTORY_MSG_MEMBERS_RESULT, /* u8 enum answer, str reason, u32 n, n x uuid */
+    DIRECTORY_MSG_WANT,           /* u8 enum directory_wanted, str name, str second name */
+    DIRECTORY_MSG_WANT_RESULT,    /* bool: the server answered */
     DIRECTORY_MSG_ENDED           /* event: u32 n, n x uuid: users whose sessions must end, because
                                      they were deleted, disabled, or may not log in any more */
 };

@@ -173,7 +173,7 @@ static int load_state(struct replica *r)
         memcpy(&r->state, data, sizeof r->state);
     if (r->state.format != REPLICA_FORMAT) {
         memset(&r->state, 0, sizeof r->state);
-        for (unsigned table = TABLE_META; table <= TABLE_MAP; table++) {
+        for (unsigned table = TABLE_META; table <= TABLE_ASKED; table++) {
             if (db_clear(r->db, table) < 0) {
                 db_write_abort(r->db);
                 return -1;
@@ -529,6 +529,28 @@ enum db_result replica_kinds(struct replica *r, const struct uuid *uuid, unsigne
     if (rc == DB_OK)
         *kinds = entry_all_kinds(e);
     return rc;
+}
+
+int replica_set_asked(struct replica *r, const struct index_key *key, int64_t until, uint64_t max)
+{
+    if (db_count(r->db, TABLE_ASKED) >= max && replica_forget_asked(r) < 0)
+        return -1;
+    return db_put(r->db, TABLE_ASKED, key->data, key->len, &until, sizeof until);
+}
+
+int replica_forget_asked(struct replica *r)
+{
+    return db_clear(r->db, TABLE_ASKED);
+}
+
+int replica_list(struct replica *r, const struct index_key *key, struct buf *uuids)
+{
+    const void *uuid;
+    enum db_result rc = db_dup_first(r->db, TABLE_INDEX, key->data, key->len, &uuid);
+    for (; rc == DB_OK; rc = db_dup_next(r->db, TABLE_INDEX, &uuid))
+        if (buf_append(uuids, uuid, sizeof(struct uuid)) < 0)
+            return -1;
+    return rc == DB_FAIL ? -1 : 0;
 }
 
 int replica_set_cookie(struct replica *r, const void *cookie, size_t len)

@@ -21,15 +21,20 @@
 #include "directory/db.h"
 #include "gateway/base/buf.h"
 
-#define REPLICA_FORMAT 6
+#define REPLICA_FORMAT 7
 
 enum replica_table {
     TABLE_META,
     TABLE_ENTRY,
     TABLE_INDEX,
-    TABLE_MAP
+    TABLE_MAP,
+    TABLE_ASKED /* index key -> int64_t: the wall time in milliseconds until which what is under it
+                   is known */
 };
 extern const struct db_table replica_tables[];
+
+/* The source of a replica that holds only what was asked for. */
+#define SOURCE_LOOKUP "lookup"
 
 struct replica_state {
     uint32_t format;
@@ -120,6 +125,10 @@ int access_class_key(struct index_key *key, const char *name);
 const struct conf *snapshot_conf(const struct snapshot *snap);
 /* The number of changes that the snapshot has seen. */
 uint64_t snapshot_generation(const struct snapshot *snap);
+/* fn gets each key that a look found nothing known under, in a replica that holds only what was
+ * asked for; NULL: nobody does. */
+void directory_on_missed(struct directory *d, void (*fn)(const struct index_key *key, void *arg),
+                         void *arg);
 /* Past any bound on age, and on absence: UNKNOWN where the replica cannot tell. */
 enum answer snapshot_absent(const struct snapshot *snap);
 /*
@@ -143,6 +152,9 @@ struct directory_link {
     void (*close)(struct directory_link *link);
     struct directory_query *(*members)(struct directory_link *link, const struct uuid *group,
                                        directory_members_fn *fn, void *arg);
+    struct directory_query *(*want)(struct directory_link *link, enum directory_wanted what,
+                                    const char *name, const char *second, void (*fn)(void *arg),
+                                    void *arg);
     void (*cancel)(struct directory_query *q);
     void (*ended)(const struct uuid *owner, void *arg); /* NULL: nobody wants to know */
     void *ended_arg;
@@ -201,6 +213,14 @@ enum db_result replica_get(struct replica *r, const struct uuid *uuid, const str
  */
 bool replica_lost(const struct replica *r);
 int replica_delete(struct replica *r, const struct uuid *uuid);
+/*
+ * Inside a change: what is under the key is known until then (wall time in milliseconds). Forgets
+ * all such keys where more than max are kept.
+ */
+int replica_set_asked(struct replica *r, const struct index_key *key, int64_t until, uint64_t max);
+int replica_forget_asked(struct replica *r);
+/* Inside a change: appends the uuids under a key. */
+int replica_list(struct replica *r, const struct index_key *key, struct buf *uuids);
 /* NULL or empty: forgets it. */
 int replica_set_cookie(struct replica *r, const void *cookie, size_t len);
 int replica_commit(struct replica *r);

@@ -98,9 +98,11 @@ enum source_choice rootdse_choose(const struct rootdse *d, const char *word, boo
         return CHOICE_SYNC;
     if (strcmp(word, "poll") == 0)
         return can_poll ? CHOICE_POLL : CHOICE_NONE;
+    if (strcmp(word, "lookup") == 0)
+        return CHOICE_LOOKUP;
     if (d->sync_control && !no_sync)
         return CHOICE_SYNC;
-    return can_poll ? CHOICE_POLL : CHOICE_NONE;
+    return can_poll ? CHOICE_POLL : CHOICE_LOOKUP;
 }
 
 const char *entry_key_attribute(enum entry_key key)

@@ -22,7 +22,8 @@ enum entry_key {
 enum source_choice {
     CHOICE_SYNC,
     CHOICE_POLL,
-    CHOICE_NONE /* the server has nothing that a source could go by */
+    CHOICE_LOOKUP,
+    CHOICE_NONE /* the server does not have what the source that is named needs */
 };
 
 struct rootdse {
@@ -46,7 +47,8 @@ void rootdse_value(struct rootdse *d, const char *name, size_t name_len, const c
 /* That the entry at search_base has an attribute. */
 void rootdse_base_value(struct rootdse *d, const char *name, size_t name_len);
 
-/* directory_source = word ("auto", "sync", "poll"); no_sync: the server refused the control. */
+/* directory_source = word ("auto", "sync", "poll", "lookup"); no_sync: the server refused the
+ * control. */
 enum source_choice rootdse_choose(const struct rootdse *d, const char *word, bool no_sync);
 /* How that source names entries. */
 enum entry_key rootdse_key(const struct rootdse *d);

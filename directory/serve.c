@@ -9,6 +9,7 @@
 #include "directory/dynamic.h"
 #include "directory/resolve.h"
 #include "directory/verified.h"
+#include "directory/want.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/guesses.h"
 #include "gateway/base/log.h"
@@ -43,6 +44,7 @@ struct serve {
     struct directory *directory; /* a reader on the writer's environment */
     struct arena *arena;
     struct dynamic *dynamic;
+    struct wants *wants;
     LIST_HEAD(, verification) verifications;
 };
 
@@ -136,7 +138,8 @@ static int serve_bind(struct serve *s, struct ipc_peer *peer, struct msg *m)
         v->epoch = verified_epoch(s->verified);
         v->request = bindpool_verify(s->pool, v->dn, password, on_verified, v);
     } else {
-        bool gone = rc == DB_NONE && replica_state(s->replica)->in_sync != 0;
+        bool gone = rc == DB_NONE && replica_state(s->replica)->in_sync != 0 &&
+                    strcmp(source_kind(s->source), SOURCE_LOOKUP) != 0;
         send_bind_result(peer, msg_id(m),
                          gone ? DIRECTORY_BIND_INVALID : DIRECTORY_BIND_UNAVAILABLE,
                          gone ? "the entry is gone" : "the entry cannot be read");
@@ -150,6 +153,7 @@ static void on_gone(struct ipc_peer *peer, void *arg)
     struct serve *s = arg;
     struct verification *v, *next;
     dynamic_peer_gone(s->dynamic, peer);
+    wants_owner_gone(s->wants, peer);
     LIST_FOREACH_SAFE (v, &s->verifications, link, next) {
         if (v->peer != peer)
             continue;
@@ -185,12 +189,33 @@ static struct msg *resolution_msg(enum answer answer, const char *reason,
     return m;
 }
 
-static int serve_resolve(struct serve *s, struct ipc_peer *peer, struct msg *m)
+/* A request that waits for what it needs to be in the replica. */
+struct pending {
+    struct serve *serve;
+    struct ipc_peer *peer;
+    uint32_t id;
+    char address[];
+};
+
+static struct pending *pending_new(struct serve *s, struct ipc_peer *peer, uint32_t id,
+                                   const char *address)
 {
+    size_t len = strlen(address) + 1;
+    struct pending *p = mem_zalloc(sizeof *p + len);
+    p->serve = s;
+    p->peer = peer;
+    p->id = id;
+    memcpy(p->address, address, len);
+    return p;
+}
+
+static void on_prepared(bool known, void *arg)
+{
+    struct pending *p = arg;
+    struct serve *s = p->serve;
+    const char *address = p->address;
     struct resolution res = {.answer = ANSWER_UNKNOWN, .reason = "the replica cannot be read"};
-    const char *address = msg_get_str(m);
-    if (msg_end(m) < 0 || address == NULL)
-        return -1;
+    (void)known; /* what is missing is unknown */
     struct snapshot *snap = snapshot_take(s->directory);
     if (snap != NULL)
         resolve_address(snap, address, false, s->arena, &res);
@@ -207,7 +232,37 @@ static int serve_resolve(struct serve *s, struct ipc_peer *peer, struct msg *m)
     }
     snapshot_release(&snap);
     arena_reset(s->arena);
-    ipc_reply(peer, msg_id(m), &reply);
+    ipc_reply(p->peer, p->id, &reply);
+    free(p);
+}
+
+static int serve_resolve(struct serve *s, struct ipc_peer *peer, struct msg *m)
+{
+    const char *address = msg_get_str(m);
+    if (msg_end(m) < 0 || address == NULL)
+        return -1;
+    wants_ask(s->wants, WANTED_ADDRESS, address, "", peer, on_prepared,
+              pending_new(s, peer, msg_id(m), address));
+    return 0;
+}
+
+static void on_wanted(bool known, void *arg)
+{
+    struct pending *p = arg;
+    struct msg *reply = msg_new(DIRECTORY_MSG_WANT_RESULT);
+    msg_put_bool(reply, known);
+    ipc_reply(p->peer, p->id, &reply);
+    free(p);
+}
+
+static int serve_want(struct serve *s, struct ipc_peer *peer, struct msg *m)
+{
+    unsigned what = msg_get_u8(m);
+    const char *name = msg_get_str(m), *second = msg_get_str(m);
+    if (msg_end(m) < 0 || name == NULL || second == NULL || what > WANTED_LOGIN)
+        return -1;
+    wants_ask(s->wants, (enum directory_wanted)what, name, second, peer, on_wanted,
+              pending_new(s, peer, msg_id(m), ""));
     return 0;
 }
 
@@ -246,10 +301,9 @@ static const struct {
     uint16_t type;
     int (*serve)(struct serve *s, struct ipc_peer *peer, struct msg *m);
 } requests[] = {
-    {DIRECTORY_MSG_BIND, serve_bind},
-    {DIRECTORY_MSG_RESOLVE, serve_resolve},
-    {DIRECTORY_MSG_MEMBERS, serve_members},
-    {DIRECTORY_MSG_STATUS, serve_status},
+    {DIRECTORY_MSG_BIND, serve_bind},       {DIRECTORY_MSG_RESOLVE, serve_resolve},
+    {DIRECTORY_MSG_MEMBERS, serve_members}, {DIRECTORY_MSG_STATUS, serve_status},
+    {DIRECTORY_MSG_WANT, serve_want},
 };
 
 static int on_request(struct ipc_peer *peer, struct msg *m, void *arg)
@@ -319,6 +373,7 @@ struct serve *serve_new(struct service *service, struct replica *replica, struct
                              service_conf(service)->auth_bind_failure_time);
     source_on_touched(source, on_touched, s);
     LIST_INIT(&s->verifications);
+    s->wants = wants_new(service_conf(service), s->directory, source);
     s->dynamic = dynamic_new(service_conf(service), s->directory, source);
     s->server = ipc_server_new(service_loop(service), service_take_ipc_listener(service),
                                DIRECTORY_SERVICE, DIRECTORY_VERSION, &ops, s);
@@ -334,6 +389,7 @@ void serve_free(struct serve **serve)
     *serve = NULL;
     ipc_server_free(&s->server);
     dynamic_free(&s->dynamic);
+    wants_free(&s->wants);
     directory_close(&s->directory);
     arena_free(&s->arena);
     while (!LIST_EMPTY(&s->verifications)) {

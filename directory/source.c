@@ -181,6 +181,7 @@ void source_begin(struct source *s)
     struct replica_state *state = replica_state(s->replica);
     end_method(s);
     s->sweep_needed = s->lost = false;
+    s->sweep_kinds = 0;
     uuid_set_free(&s->seen);
     strlcpy(state->server, target(s)->uri, sizeof state->server);
     timer_repeat(s->probe, PROBE_INTERVAL);
@@ -287,7 +288,14 @@ static void sweep_slice(void *arg)
         if (rc != DB_OK)
             break;
         s->sweep_at = at;
-        if (!uuid_set_has(&s->seen, &at) && source_delete(s, &at) < 0)
+        unsigned kinds = ~0U;
+        if (uuid_set_has(&s->seen, &at))
+            continue;
+        if (s->sweep_kinds != 0 && replica_kinds(s->replica, &at, &kinds) != DB_OK)
+            rc = DB_FAIL;
+        if (rc != DB_OK)
+            break;
+        if ((s->sweep_kinds == 0 || (kinds & s->sweep_kinds) != 0) && source_delete(s, &at) < 0)
             return;
     }
     if (rc == DB_NONE) {
@@ -346,7 +354,7 @@ void source_refreshed(struct source *s)
     bool sweep = s->sweep_needed || !s->resumed;
     if (source_tx_commit(s) < 0)
         return;
-    int shows = sweep ? shows_mail(s) : 1;
+    int shows = sweep && s->sweep_kinds == 0 ? shows_mail(s) : 1;
     if (!sweep) {
         go_persist(s);
     } else if (shows < 0) {
@@ -461,6 +469,7 @@ struct source *source_new(struct ldap_env *env, struct replica *replica,
     s->probe = timer_new(env->loop, on_probe, s);
     s->sweep = timer_new(env->loop, sweep_slice, s);
     s->failback = failback_new(s);
+    TAILQ_INIT(&s->queries);
     buf_init(&s->cookie, SYNC_COOKIE_MAX);
     timer_repeat(s->housekeeping, HOUSEKEEPING);
     timer_set(s->retry, 0);

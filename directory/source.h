@@ -6,6 +6,7 @@
  *   sync  RFC 4533, refreshAndPersist: the server tells of each change as it is made
  *   poll  the source asks from time to time: by uSNChanged where the server is an Active Directory,
  *         by modifyTimestamp elsewhere; a reconciling scan finds what went without a word
+ *   lookup  nothing of the kind: each name is asked for when it is needed (want.h)
  * The root DSE decides, or directory_source.
  *
  * The life of a connection: connecting; asking (what can the server do); refresh (what differs is
@@ -37,7 +38,7 @@ void source_free(struct source **s);
 void source_on_touched(struct source *s, void (*fn)(const struct uuid *uuid, void *arg), void *arg);
 /* "waiting", "connecting", "asking", "refresh", "sweep", "persist". */
 const char *source_phase(const struct source *s);
-/* "sync" or "poll", of the connection in use; "" before any server has told. */
+/* "sync", "poll" or "lookup", of the connection in use; "" before any server has told. */
 const char *source_kind(const struct source *s);
 /* Why the last connection ended; "" where none has. */
 const char *source_last_error(const struct source *s);
@@ -46,6 +47,16 @@ const char *source_last_error(const struct source *s);
  * once a minute, and only while in sync.
  */
 void source_refresh(struct source *s, const char *why);
+
+/*
+ * Where each name is asked for (lookup): asks the server for what is under a key of the replica's
+ * index. fn(known, arg) is called when the answer stands in the replica, or with false where there
+ * was none. false, and fn is not called: it cannot be asked.
+ */
+bool source_query(struct source *s, const struct index_key *key, void (*fn)(bool known, void *arg),
+                  void *arg);
+/* None of the functions given to source_query is called any more. */
+void source_queries_forget(struct source *s);
 
 /*
  * Whether the server has the entry uuid under the name dn: found, absent (gone, or somebody else

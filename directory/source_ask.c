@@ -15,6 +15,37 @@ int source_result_code(struct source *s, LDAPMessage *msg)
     return rc == LDAP_SUCCESS ? code : rc;
 }
 
+LDAPControl *source_page_control(struct source *s, const struct buf *page)
+{
+    struct berval cookie = {.bv_val = (char *)page->data, .bv_len = page->len};
+    LDAPControl *control = NULL;
+    if (s->dse.paged_control)
+        ldap_create_page_control(ldapconn_ld(s->conn), (ber_int_t)s->env->conf->directory_page_size,
+                                 page->len > 0 ? &cookie : NULL, 1, &control);
+    return control;
+}
+
+int source_take_page(struct source *s, LDAPMessage *msg, struct buf *page)
+{
+    LDAP *ld = ldapconn_ld(s->conn);
+    LDAPControl **controls = NULL, *control;
+    struct berval cookie = {.bv_val = NULL};
+    ber_int_t estimate;
+    int code = LDAP_OTHER;
+    buf_clear(page);
+    int rc = ldap_parse_result(ld, msg, &code, NULL, NULL, NULL, &controls, 0);
+    if (rc != LDAP_SUCCESS)
+        return rc;
+    control = ldap_control_find(LDAP_CONTROL_PAGEDRESULTS, controls, NULL);
+    if (control != NULL &&
+        ldap_parse_pageresponse_control(ld, control, &estimate, &cookie) == LDAP_SUCCESS &&
+        buf_append(page, cookie.bv_val, cookie.bv_len) < 0)
+        code = LDAP_OTHER;
+    ber_memfree(cookie.bv_val);
+    ldap_controls_free(controls);
+    return code;
+}
+
 static void ask(struct source *s, const char *dn, const char *const *attributes)
 {
     int rc = ldap_search_ext(ldapconn_ld(s->conn), dn, LDAP_SCOPE_BASE, "(objectClass=*)",
@@ -61,8 +92,9 @@ static void take_entry(struct source *s, LDAPMessage *msg)
 
 static const struct source_method *choose(const struct source *s)
 {
-    static const struct source_method *const methods[] = {
-        [CHOICE_SYNC] = &source_method_sync, [CHOICE_POLL] = &source_method_poll};
+    static const struct source_method *const methods[] = {[CHOICE_SYNC] = &source_method_sync,
+                                                          [CHOICE_POLL] = &source_method_poll,
+                                                          [CHOICE_LOOKUP] = &source_method_lookup};
     enum source_choice choice = rootdse_choose(&s->dse, s->env->conf->directory_source, s->no_sync);
     return choice == CHOICE_NONE ? NULL : methods[choice];
 }

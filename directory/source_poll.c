@@ -28,9 +28,9 @@ static const char deleted_rdn[] = "CN=Deleted Objects,";
 
 /* ---- the place in the server's history ---- */
 
-bool source_cookie_is_poll(struct buf *cookie)
+bool source_cookie_is_own(struct buf *cookie)
 {
-    return strncmp(buf_str(cookie), "dirigo-poll ", strlen("dirigo-poll ")) == 0;
+    return strncmp(buf_str(cookie), SOURCE_COOKIE_OWN, strlen(SOURCE_COOKIE_OWN)) == 0;
 }
 
 /* Everything of the cookie but the place itself. */
@@ -39,7 +39,8 @@ static void cookie_head(struct source *s, struct buf *out)
     const struct poll *p = poll_of(s);
     char text[UUID_STRLEN];
     const struct target *t = &s->env->targets[s->env->target_in_use];
-    buf_printf(out, "dirigo-poll %s %s ", entry_key_attribute(p->key), poll_stamp_attribute(p));
+    buf_printf(out, SOURCE_COOKIE_OWN "%s %s ", entry_key_attribute(p->key),
+               poll_stamp_attribute(p));
     buf_printf(out, "%s ", p->by_usn ? uuid_str(&p->invocation, text) : t->uri);
 }
 
@@ -89,14 +90,12 @@ static void search(struct source *s, const char *base, int scope, const char *fi
     struct poll *p = poll_of(s);
     LDAPControl *controls[3] = {NULL}, *page = NULL;
     LDAPControl deleted = {.ldctl_oid = (char *)"1.2.840.113556.1.4.417", .ldctl_iscritical = 1};
-    struct berval cookie = {.bv_val = (char *)p->page.data, .bv_len = p->page.len};
     size_t n = 0;
     int rc = LDAP_SUCCESS;
     if (paged && s->dse.paged_control) {
-        rc = ldap_create_page_control(ldapconn_ld(s->conn),
-                                      (ber_int_t)s->env->conf->directory_page_size,
-                                      cookie.bv_len > 0 ? &cookie : NULL, 1, &page);
+        page = source_page_control(s, &p->page);
         controls[n++] = page;
+        rc = page == NULL ? LDAP_NO_MEMORY : LDAP_SUCCESS;
     }
     if (p->step == STEP_TOMBSTONES)
         controls[n++] = &deleted;
@@ -413,33 +412,10 @@ static void take_invocation(struct source *s, LDAPMessage *msg)
     ldap_value_free_len(v);
 }
 
-/* The server's cookie for the next page; empty after the last one. */
-static int take_page(struct source *s, LDAPMessage *msg)
-{
-    struct poll *p = poll_of(s);
-    LDAP *ld = ldapconn_ld(s->conn);
-    LDAPControl **controls = NULL, *control;
-    struct berval cookie = {.bv_val = NULL};
-    ber_int_t estimate;
-    int code = LDAP_OTHER;
-    buf_clear(&p->page);
-    int rc = ldap_parse_result(ld, msg, &code, NULL, NULL, NULL, &controls, 0);
-    if (rc != LDAP_SUCCESS)
-        return rc;
-    control = ldap_control_find(LDAP_CONTROL_PAGEDRESULTS, controls, NULL);
-    if (control != NULL &&
-        ldap_parse_pageresponse_control(ld, control, &estimate, &cookie) == LDAP_SUCCESS &&
-        buf_append(&p->page, cookie.bv_val, cookie.bv_len) < 0)
-        code = LDAP_OTHER;
-    ber_memfree(cookie.bv_val);
-    ldap_controls_free(controls);
-    return code;
-}
-
 static void paged_result(struct source *s, LDAPMessage *msg)
 {
     struct poll *p = poll_of(s);
-    int code = take_page(s, msg);
+    int code = source_take_page(s, msg, &p->page);
     if (code == LDAP_SUCCESS) {
         page_done(s);
     } else if (p->step == STEP_TOMBSTONES) {

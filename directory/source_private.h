@@ -34,9 +34,10 @@ struct source_method {
     /* The connection is gone, or is about to be: frees the state. */
     void (*end)(struct source *s);
 };
-extern const struct source_method source_method_sync, source_method_poll;
-/* Whether a cookie is one that poll makes, which is no server's. */
-bool source_cookie_is_poll(struct buf *cookie);
+extern const struct source_method source_method_sync, source_method_poll, source_method_lookup;
+/* Whether a cookie is one of ours (it begins so), which is no server's. */
+#define SOURCE_COOKIE_OWN "dirigo-poll "
+bool source_cookie_is_own(struct buf *cookie);
 
 struct source {
     struct ldap_env *env;
@@ -67,8 +68,9 @@ struct source {
     bool was_in_sync; /* with the server in use, on this connection */
     LIST_HEAD(, source_check) checks;
     LIST_HEAD(, source_search) searches;
-    int64_t forced_at;         /* monotonic: when a full refresh was last asked for; 0: never */
-    struct arrivals *arrivals; /* or NULL */
+    int64_t forced_at;           /* monotonic: when a full refresh was last asked for; 0: never */
+    TAILQ_HEAD(, query) queries; /* source_lookup.c */
+    struct arrivals *arrivals;   /* or NULL */
     struct timer *retry, *housekeeping, *probe, *sweep;
     char *error;
     bool disk_failed; /* the error is ours, not the server's */
@@ -80,6 +82,7 @@ struct source {
                              each change */
     bool resumed;         /* the server knew where we were */
     bool sweep_needed;    /* the server shows what is there, not what is gone */
+    unsigned sweep_kinds; /* not 0: entries of these kinds alone are swept, and none is fine, too */
     struct uuid sweep_at; /* the last entry that was looked at */
     bool lost;            /* something was thrown away that does not come again */
 
@@ -112,6 +115,12 @@ void source_ask(struct source *s);
 void source_ask_message(struct source *s, LDAPMessage *msg);
 /* The code of a search's result message. */
 int source_result_code(struct source *s, LDAPMessage *msg);
+
+/* A control for the page after the one that page is the cookie of; NULL where there are no pages.
+ * The caller frees it. */
+LDAPControl *source_page_control(struct source *s, const struct buf *page);
+/* The code of the result of a page, and the cookie for the next one; empty after the last. */
+int source_take_page(struct source *s, LDAPMessage *msg, struct buf *page);
 
 /* ---- source_write.c ---- */
 

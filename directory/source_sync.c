@@ -178,7 +178,7 @@ static int send_search(struct source *s, struct search *search)
      * record nsUniqueId, and where the cookie was given before the first change: it is never taken
      * at its word.
      */
-    if (replica_cookie(s->replica, &s->cookie) < 0 || source_cookie_is_poll(&s->cookie) ||
+    if (replica_cookie(s->replica, &s->cookie) < 0 || source_cookie_is_own(&s->cookie) ||
         s->dse.ns_vendor)
         buf_clear(&s->cookie);
     s->resumed = s->cookie.len > 0;

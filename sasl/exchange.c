@@ -53,8 +53,10 @@ struct exchange {
     struct conversation *conversation;
     char *service, *session, *mechanism;
     struct netaddr client;
-    bool trusted;           /* the client is in mynetworks */
-    bool bound;             /* the password was verified */
+    bool trusted; /* the client is in mynetworks */
+    bool bound;   /* the password was verified */
+    bool wanted;  /* the name was asked for, where each one has to be */
+    struct directory_query *want;
     char *claimed;          /* the name or entry that this is an attempt at; NULL: not known yet */
     struct uuid keys_owner; /* whose keys, or whose certificate, is the proof */
     bool external;          /* by certificate: login is known before the conversation */
@@ -78,6 +80,7 @@ static void exchange_free(struct exchange *x)
 {
     struct auth_process *p = x->process;
     RB_REMOVE(exchange_tree, x->tree, x);
+    directory_query_cancel(&x->want);
     if (x->bind_id != 0)
         ipc_cancel(p->binder, x->bind_id);
     timer_free(&x->timer);
@@ -405,9 +408,30 @@ static enum login_answer exchange_look_up(struct exchange *x, const char *name, 
     return answer;
 }
 
+static void exchange_decide(struct exchange *x);
+
+static void exchange_wanted(void *arg)
+{
+    struct exchange *x = arg;
+    x->want = NULL;
+    exchange_decide(x);
+}
+
+/* Whether the name's entry is being asked for; then the decision comes when it is here. */
+static bool exchange_wants(struct exchange *x, const char *name)
+{
+    if (x->external || x->wanted)
+        return false;
+    x->wanted = true;
+    x->want = directory_want(x->process->directory, WANTED_LOGIN, name, NULL, exchange_wanted, x);
+    return x->want != NULL;
+}
+
 /* The client has said who it is, and has proved it or given a password. */
 static void exchange_decide(struct exchange *x)
 {
+    if (exchange_wants(x, conversation_user(x->conversation)))
+        return;
     const char *why = "", *password = conversation_password(x->conversation);
     const char *name = conversation_user(x->conversation);
     enum login_answer answer = exchange_look_up(x, name, &why);

@@ -82,6 +82,7 @@ const char *session_peer_literal(const struct session *s, char *dst)
 void session_forget(struct session *s)
 {
     transaction_end(s);
+    directory_query_cancel(&s->want);
     evaluation_free(&s->eval);
     free(s->helo);
     s->helo = NULL;

@@ -72,6 +72,14 @@ static void prepare(struct session *s, const struct restriction_address *recipie
     s->eval->done = done;
 }
 
+/* What the recipient needs is in the replica, or cannot be had now. */
+static void wanted(void *arg)
+{
+    struct session *s = arg;
+    s->want = NULL;
+    evaluation_run(s->eval, s->want_stages);
+}
+
 void evaluate(struct session *s, unsigned stages, const struct restriction_address *recipient,
               void (*evaluated)(struct session *s, struct restriction_result *r))
 {
@@ -79,7 +87,14 @@ void evaluate(struct session *s, unsigned stages, const struct restriction_addre
     if (recipient == NULL)
         evaluate_begin(s);
     prepare(s, recipient, evaluated);
-    evaluation_run(s->eval, stages);
+    if (recipient != NULL)
+        s->want = directory_want(s->d->evaluator.directory, WANTED_ADDRESS, recipient->full,
+                                 s->tx != NULL ? s->tx->sender.full : NULL, wanted, s);
+    s->want_stages = stages;
+    if (s->want != NULL)
+        session_wait(s, true);
+    else
+        evaluation_run(s->eval, stages);
 }
 
 void evaluate_data(struct session *s,

@@ -140,6 +140,8 @@ struct session {
     const struct auth_identity *login;
     struct transaction *tx;
     struct evaluation *eval;
+    struct directory_query *want; /* what a recipient needs is being asked for, then: */
+    unsigned want_stages;
     void (*evaluated)(struct session *s, struct restriction_result *r); /* its outcome's */
     struct smtp_path_args rcpt_args;  /* of the RCPT at hand; strings in eval's scratch */
     struct rcpt_options rcpt_options; /* the same */

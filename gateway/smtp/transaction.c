@@ -45,6 +45,7 @@ void transaction_end(struct session *s)
         restriction_list_unref(&tx->data_lists[i].list);
     arena_free(&tx->arena);
     free(tx);
+    directory_query_cancel(&s->want);
     evaluation_free(&s->eval);
 }
 

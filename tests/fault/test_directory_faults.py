@@ -202,5 +202,9 @@ class PollTest(FaultyServer, unittest.TestCase):
     SOURCE = {"directory_source": "poll"}
 
 
+class LookupTest(FaultyServer, unittest.TestCase):
+    SOURCE = {"directory_source": "lookup", "directory_lookup_ttl": "1s", "directory_lookup_negative_ttl": "1s"}
+
+
 if __name__ == "__main__":
     harness.main()

@@ -423,6 +423,53 @@ static void test_unmap(void **state)
     close_world(&other);
 }
 
+static void check_filter(struct world *w, enum index_kind kind, const char *text, const char *part)
+{
+    struct index_key key;
+    struct buf filter = {0};
+    index_key(&key, kind, text, strlen(text));
+    assert_int_equal(profile_key_filter(w->table, &key, &filter), 0);
+    if (strstr(buf_str(&filter), part) == NULL)
+        fail_msg("%s has no %s", buf_str(&filter), part);
+    /* Nothing of the text can end an assertion or open one. */
+    int depth = 0;
+    for (size_t i = 0; i < filter.len; i++) {
+        depth += (filter.data[i] == '(') - (filter.data[i] == ')');
+        assert_true(depth > 0 || i + 1 == filter.len);
+    }
+    assert_int_equal(depth, 0);
+    buf_free(&filter);
+}
+
+/* What finds on a server the entries under a key of the index. */
+static void test_key_filters(void **state)
+{
+    (void)state;
+    struct world w;
+    struct index_key key;
+    struct buf filter = {0};
+    char longest[2000];
+    OPEN(&w, "dirigo", "lachman", "ad");
+    check_filter(&w, INDEX_ADDRESS, "a@example.org", "(mail=a@example.org)");
+    check_filter(&w, INDEX_ADDRESS, "a@example.org", "(proxyAddresses=SMTP:a@example.org)");
+    check_filter(&w, INDEX_ADDRESS, "a@x", "(&(objectClass=nisMailAlias)(cn=a@x))");
+    check_filter(&w, INDEX_ADDRESS, "*)(uid=*\\\xc3\xa4@x",
+                 "(mail=\\2a\\29\\28uid=\\2a\\5c\\c3\\a4@x)");
+    check_filter(&w, INDEX_NAME, "a(b", "(uid=a\\28b)");
+    check_filter(&w, INDEX_MEMBER, "uid=a,dc=x", "(member=uid=a,dc=x)");
+    index_key(&key, INDEX_GLOBAL, "", 0);
+    assert_int_equal(profile_key_filter(w.table, &key, &filter), -1);
+    memset(longest, 'x', sizeof longest);
+    index_key(&key, INDEX_ADDRESS, longest, sizeof longest);
+    assert_int_equal(profile_key_filter(w.table, &key, &filter), -1);
+    buf_clear(&filter);
+    profile_frame_filter(w.table, &filter);
+    assert_non_null(strstr(buf_str(&filter), "(objectClass=dirigoPolicy)"));
+    assert_null(strstr(buf_str(&filter), "inetOrgPerson"));
+    buf_free(&filter);
+    close_world(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -430,7 +477,7 @@ int main(void)
         cmocka_unit_test(test_suites),    cmocka_unit_test(test_active_directory),
         cmocka_unit_test(test_detection), cmocka_unit_test(test_faults),
         cmocka_unit_test(test_parser),    cmocka_unit_test(test_unmap),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_names),     cmocka_unit_test(test_key_filters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

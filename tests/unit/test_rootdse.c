@@ -81,9 +81,10 @@ static void test_nothing_to_go_by(void **state)
 {
     (void)state;
     struct rootdse d = {0};
-    assert_int_equal(rootdse_choose(&d, "auto", false), CHOICE_NONE);
+    assert_int_equal(rootdse_choose(&d, "auto", false), CHOICE_LOOKUP);
     base(&d, "modifyTimestamp");
-    assert_int_equal(rootdse_choose(&d, "auto", false), CHOICE_NONE);
+    assert_int_equal(rootdse_choose(&d, "auto", false), CHOICE_LOOKUP);
+    assert_int_equal(rootdse_choose(&d, "lookup", false), CHOICE_LOOKUP);
     assert_int_equal(rootdse_choose(&d, "poll", false), CHOICE_NONE);
 }
 
