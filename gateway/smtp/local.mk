@@ -69,4 +69,9 @@ check_PROGRAMS += tests/unit/test_restriction_dns
 tests_unit_test_restriction_dns_SOURCES = tests/unit/test_restriction_dns.c
 tests_unit_test_restriction_dns_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_restriction_dns_LDADD = $(RESTRICTION_LIBS) $(CONF_LIBS) $(PROTO_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_vocabulary
+tests_unit_test_vocabulary_SOURCES = tests/unit/test_vocabulary.c
+tests_unit_test_vocabulary_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_vocabulary_LDADD = $(RESTRICTION_LIBS) $(CONF_LIBS) $(PROTO_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
 endif

@@ -33,6 +33,10 @@ struct restriction_item {
 /* The entry of this name, either spelling; NULL for an unknown one. */
 const struct restriction *restriction_find(const char *name, size_t len);
 
+/* The spellings of all restrictions, one by one ("" for an older one that there is not); NULL past
+ * the end. */
+const char *restriction_spelling(size_t i);
+
 /* The stage that is being evaluated. */
 enum restriction_stage restriction_run_stage(const struct restriction_run *run);
 

@@ -83,6 +83,15 @@ static const struct restriction table[] = {
     {"warn_if_reject", NULL, RESTRICTION_PREFIX, NULL, NULL},
 };
 
+const char *restriction_spelling(size_t i)
+{
+    if (i / 2 >= sizeof(table) / sizeof(table[0]))
+        return NULL;
+    if (i % 2 == 0)
+        return table[i / 2].name;
+    return table[i / 2].older != NULL ? table[i / 2].older : "";
+}
+
 const char *restriction_nearest(const char *word)
 {
     size_t best = strlen(word) / 3 + 2;
