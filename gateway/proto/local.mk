@@ -15,6 +15,12 @@ gateway_proto_libproto_a_SOURCES = \
 	%D%/smtp_reply.c %D%/smtp_reply.h
 PROTO_LIBS = gateway/proto/libproto.a
 
+# Apart, for it needs a library of its own.
+noinst_LIBRARIES += gateway/proto/libidn.a
+gateway_proto_libidn_a_SOURCES = %D%/idn.c %D%/idn.h
+gateway_proto_libidn_a_CFLAGS = $(AM_CFLAGS) $(IDN2_CFLAGS)
+IDN_LIBS = gateway/proto/libidn.a $(IDN2_LIBS)
+
 if TESTS_ENABLED
 check_PROGRAMS += tests/unit/test_haproxy
 tests_unit_test_haproxy_SOURCES = tests/unit/test_haproxy.c

@@ -15,7 +15,8 @@ static bool is_atext(char c)
     return is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
-bool smtp_hostname_valid(const char *s, size_t len)
+/* utf8: labels may be U-labels, whose form is looked at where they become A-labels. */
+static bool hostname_valid(const char *s, size_t len, bool utf8)
 {
     size_t label = 0;
     bool letter = false;
@@ -30,7 +31,7 @@ bool smtp_hostname_valid(const char *s, size_t len)
             label = 0;
             continue;
         }
-        if (!is_alnum(c) && c != '-' && c != '_')
+        if (!is_alnum(c) && c != '-' && c != '_' && !(utf8 && (unsigned char)c >= 128))
             return false;
         if (c == '-' && label == 0)
             return false;
@@ -40,6 +41,11 @@ bool smtp_hostname_valid(const char *s, size_t len)
             return false;
     }
     return label > 0 && s[len - 1] != '-' && letter;
+}
+
+bool smtp_hostname_valid(const char *s, size_t len)
+{
+    return hostname_valid(s, len, false);
 }
 
 bool smtp_hostname_fqdn(const char *s, size_t len)
@@ -77,8 +83,8 @@ struct local {
     size_t len;
 };
 
-static enum smtp_syntax scan_quoted(const char **cursor, const char *end, struct local *local,
-                                    const char **error)
+static enum smtp_syntax scan_quoted(const char **cursor, const char *end, bool utf8,
+                                    struct local *local, const char **error)
 {
     const char *p = *cursor + 1;
 
@@ -87,11 +93,11 @@ static enum smtp_syntax scan_quoted(const char **cursor, const char *end, struct
             if (++p == end)
                 break;
         }
-        if ((unsigned char)*p >= 128) {
+        if (!utf8 && (unsigned char)*p >= 128) {
             *error = "the address has non-ASCII characters";
             return SMTP_SYNTAX_NEED_UTF8;
         }
-        if (*p < ' ' || *p > '~') {
+        if ((unsigned char)*p < ' ' || *p == 127) {
             *error = "control character in a quoted local part";
             return SMTP_SYNTAX_ADDRESS;
         }
@@ -109,6 +115,7 @@ static enum smtp_syntax scan_quoted(const char **cursor, const char *end, struct
     return SMTP_SYNTAX_OK;
 }
 
+/* Bytes over 127 are taken for UTF-8, which the caller has checked or checks. */
 static bool is_dot_string(const char *s, size_t len)
 {
     bool atom = false;
@@ -118,7 +125,7 @@ static bool is_dot_string(const char *s, size_t len)
             if (!atom)
                 return false;
             atom = false;
-        } else if (is_atext(s[i])) {
+        } else if (is_atext(s[i]) || (unsigned char)s[i] >= 128) {
             atom = true;
         } else {
             return false;
@@ -127,15 +134,15 @@ static bool is_dot_string(const char *s, size_t len)
     return atom;
 }
 
-static enum smtp_syntax scan_local(const char **cursor, const char *end, struct local *local,
-                                   const char **error)
+static enum smtp_syntax scan_local(const char **cursor, const char *end, bool utf8,
+                                   struct local *local, const char **error)
 {
     const char *p = *cursor;
 
     local->len = 0;
     if (p < end && *p == '"')
-        return scan_quoted(cursor, end, local, error);
-    while (p < end && (*p == '.' || is_atext(*p)))
+        return scan_quoted(cursor, end, utf8, local, error);
+    while (p < end && (*p == '.' || is_atext(*p) || (utf8 && (unsigned char)*p >= 128)))
         p++;
     if (p < end && (unsigned char)*p >= 128) {
         *error = "the address has non-ASCII characters";
@@ -172,7 +179,7 @@ static size_t put_local(const struct local *local, char *dst)
 }
 
 /* The domain or address literal at *cursor. */
-static enum smtp_syntax scan_domain(const char **cursor, const char *end, bool *literal,
+static enum smtp_syntax scan_domain(const char **cursor, const char *end, bool utf8, bool *literal,
                                     const char **error)
 {
     const char *start = *cursor, *p = start;
@@ -187,13 +194,14 @@ static enum smtp_syntax scan_domain(const char **cursor, const char *end, bool *
             return SMTP_SYNTAX_ADDRESS;
         }
     } else {
-        while (p < end && (is_alnum(*p) || *p == '-' || *p == '_' || *p == '.'))
+        while (p < end && (is_alnum(*p) || *p == '-' || *p == '_' || *p == '.' ||
+                           (utf8 && (unsigned char)*p >= 128)))
             p++;
         if (p < end && (unsigned char)*p >= 128) {
             *error = "the domain has non-ASCII characters";
             return SMTP_SYNTAX_NEED_UTF8;
         }
-        if (!smtp_hostname_valid(start, (size_t)(p - start))) {
+        if (!hostname_valid(start, (size_t)(p - start), utf8)) {
             *error = "malformed domain";
             return SMTP_SYNTAX_ADDRESS;
         }
@@ -202,21 +210,35 @@ static enum smtp_syntax scan_domain(const char **cursor, const char *end, bool *
     return SMTP_SYNTAX_OK;
 }
 
-enum smtp_syntax smtp_address_scan(const char **cursor, const char *end, struct arena *arena,
-                                   struct smtp_address *out, const char **error)
+static bool is_ascii(const char *s, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)s[i] >= 128)
+            return false;
+    return true;
+}
+
+static enum smtp_syntax scan_address(const char **cursor, const char *end, bool utf8,
+                                     struct arena *arena, struct smtp_address *out,
+                                     const char **error)
 {
     struct local local;
     bool literal = false;
-    const char *domain = NULL;
+    const char *domain = NULL, *start = *cursor;
 
-    enum smtp_syntax r = scan_local(cursor, end, &local, error);
+    enum smtp_syntax r = scan_local(cursor, end, utf8, &local, error);
     if (r != SMTP_SYNTAX_OK)
         return r;
     if (*cursor < end && **cursor == '@') {
         domain = ++*cursor;
-        r = scan_domain(cursor, end, &literal, error);
+        r = scan_domain(cursor, end, utf8, &literal, error);
         if (r != SMTP_SYNTAX_OK)
             return r;
+    }
+    bool ascii = is_ascii(start, (size_t)(*cursor - start));
+    if (!ascii && !str_utf8_valid(start, (size_t)(*cursor - start))) {
+        *error = "the address is not UTF-8";
+        return SMTP_SYNTAX_ADDRESS;
     }
     char *text = arena_alloc(arena, 2 * local.len + 3 + SMTP_DOMAIN_MAX + 2);
     if (text == NULL) {
@@ -224,7 +246,7 @@ enum smtp_syntax smtp_address_scan(const char **cursor, const char *end, struct 
         return SMTP_SYNTAX_COMMAND;
     }
     size_t n = put_local(&local, text);
-    *out = (struct smtp_address){.text = text, .local_len = n, .literal = literal};
+    *out = (struct smtp_address){.text = text, .local_len = n, .literal = literal, .utf8 = !ascii};
     if (domain != NULL) {
         text[n++] = '@';
         out->domain = text + n;
@@ -235,6 +257,12 @@ enum smtp_syntax smtp_address_scan(const char **cursor, const char *end, struct 
     }
     text[n] = '\0';
     return SMTP_SYNTAX_OK;
+}
+
+enum smtp_syntax smtp_address_scan(const char **cursor, const char *end, struct arena *arena,
+                                   struct smtp_address *out, const char **error)
+{
+    return scan_address(cursor, end, false, arena, out, error);
 }
 
 enum smtp_syntax smtp_address_parse(const char *s, size_t len, struct arena *arena,
@@ -251,13 +279,14 @@ enum smtp_syntax smtp_address_parse(const char *s, size_t len, struct arena *are
 }
 
 /* "@one,@two:" is checked for its form and left out. */
-static enum smtp_syntax skip_route(const char **cursor, const char *end, const char **error)
+static enum smtp_syntax skip_route(const char **cursor, const char *end, bool utf8,
+                                   const char **error)
 {
     bool literal;
 
     while (*cursor < end && **cursor == '@') {
         ++*cursor;
-        enum smtp_syntax r = scan_domain(cursor, end, &literal, error);
+        enum smtp_syntax r = scan_domain(cursor, end, utf8, &literal, error);
         if (r != SMTP_SYNTAX_OK)
             return r;
         if (*cursor < end && **cursor == ':') {
@@ -272,8 +301,8 @@ static enum smtp_syntax skip_route(const char **cursor, const char *end, const c
     return SMTP_SYNTAX_ADDRESS;
 }
 
-enum smtp_syntax smtp_path_scan(const char **cursor, const char *end, struct arena *arena,
-                                struct smtp_address *out, const char **error)
+enum smtp_syntax smtp_path_scan(const char **cursor, const char *end, bool utf8,
+                                struct arena *arena, struct smtp_address *out, const char **error)
 {
     bool bracket = *cursor < end && **cursor == '<';
     enum smtp_syntax r;
@@ -286,11 +315,11 @@ enum smtp_syntax smtp_path_scan(const char **cursor, const char *end, struct are
         return SMTP_SYNTAX_OK;
     }
     if (bracket && *cursor < end && **cursor == '@') {
-        r = skip_route(cursor, end, error);
+        r = skip_route(cursor, end, utf8, error);
         if (r != SMTP_SYNTAX_OK)
             return r;
     }
-    r = smtp_address_scan(cursor, end, arena, out, error);
+    r = scan_address(cursor, end, utf8, arena, out, error);
     if (r != SMTP_SYNTAX_OK)
         return r;
     if (bracket && (*cursor >= end || **cursor != '>')) {

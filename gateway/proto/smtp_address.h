@@ -22,6 +22,7 @@ struct smtp_address {
     const char *domain; /* inside text, behind the '@' that divides; "" where none was given */
     size_t local_len;   /* bytes of the local part in text, quotes included */
     bool literal;       /* the domain is an address literal in brackets */
+    bool utf8;          /* it has characters beyond ASCII */
 };
 
 enum smtp_syntax {
@@ -44,10 +45,11 @@ enum smtp_syntax smtp_address_parse(const char *s, size_t len, struct arena *are
 
 /*
  * A path: "<" [source route ":"] Mailbox ">", or "<>"; source routes are taken and ignored as RFC
- * 5321 appendix C says, and a mailbox without brackets is taken up to the next space.
+ * 5321 appendix C says, and a mailbox without brackets is taken up to the next space. utf8: it may
+ * be one of RFC 6531, in UTF-8.
  */
-enum smtp_syntax smtp_path_scan(const char **cursor, const char *end, struct arena *arena,
-                                struct smtp_address *out, const char **error);
+enum smtp_syntax smtp_path_scan(const char **cursor, const char *end, bool utf8,
+                                struct arena *arena, struct smtp_address *out, const char **error);
 
 /* Letters, digits, hyphens and underscores in labels of 1 to 63, at most 255 in all, not all
  * numeric. */

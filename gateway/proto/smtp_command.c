@@ -155,7 +155,7 @@ static enum smtp_syntax parse_param(const char *s, size_t len, struct arena *are
     return out->value != NULL ? SMTP_SYNTAX_OK : SMTP_SYNTAX_COMMAND;
 }
 
-enum smtp_syntax smtp_path_args_parse(const char *arg, size_t len, const char *keyword,
+enum smtp_syntax smtp_path_args_parse(const char *arg, size_t len, const char *keyword, bool utf8,
                                       struct arena *arena, struct smtp_path_args *out,
                                       const char **error)
 {
@@ -170,7 +170,7 @@ enum smtp_syntax smtp_path_args_parse(const char *arg, size_t len, const char *k
     p += k + 1;
     while (p < end && *p == ' ') /* against RFC 5321, and frequent */
         p++;
-    enum smtp_syntax r = smtp_path_scan(&p, end, arena, &out->address, error);
+    enum smtp_syntax r = smtp_path_scan(&p, end, utf8, arena, &out->address, error);
     if (r != SMTP_SYNTAX_OK)
         return r;
     while (p < end) {

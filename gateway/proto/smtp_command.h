@@ -63,8 +63,9 @@ struct smtp_path_args {
     size_t param_count;
 };
 
-/* The argument of MAIL (keyword "FROM") and RCPT ("TO"). *error is a static text where it fails. */
-enum smtp_syntax smtp_path_args_parse(const char *arg, size_t len, const char *keyword,
+/* The argument of MAIL (keyword "FROM") and RCPT ("TO"). *error is a static text where it fails.
+ * utf8: as in smtp_path_scan. */
+enum smtp_syntax smtp_path_args_parse(const char *arg, size_t len, const char *keyword, bool utf8,
                                       struct arena *arena, struct smtp_path_args *out,
                                       const char **error);
 

@@ -61,6 +61,8 @@ static void line_bytes(struct smtp_data *d, const unsigned char *s, size_t len)
 {
     if (len > 0)
         d->blank = false;
+    if (!d->header_8bit)
+        d->header_8bit = any_8bit(s, len);
     for (size_t i = 0; d->naming && i < len; i++) {
         if (d->header_size + i >= d->header_max)
             d->naming = false;

@@ -41,6 +41,7 @@ struct smtp_data {
     uint64_t size; /* bytes that came out in slices */
     enum smtp_data_flaw flaw;
     bool has_8bit;
+    bool header_8bit;     /* in the header */
     bool header_done;     /* the blank line has come, or the header passed its bound */
     uint64_t header_size; /* bytes of the header, blank line included */
     unsigned received;    /* Received fields in it */

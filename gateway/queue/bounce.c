@@ -5,10 +5,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "gateway/base/str.h"
 #include "gateway/proto/smtp_command.h"
 
 #define BOUNCE_TEXT_MAX 400 /* of a reply, so that no line grows past 998 bytes */
 #define BOUNCE_LINE_MAX 990
+#define UTF8_TEXT       "text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit"
+#define UTF8_STATUS     "message/global-delivery-status\r\nContent-Transfer-Encoding: 8bit"
 
 /* RFC 5322 section 3.3, in UTC. */
 static int put_date(struct buf *out, int64_t wall)
@@ -24,13 +27,22 @@ static int put_date(struct buf *out, int64_t wall)
                       months[tm.tm_mon % 12], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
-/* Text of others inside a line: printable ASCII stays, the rest becomes '?'. */
-static int put_text(struct buf *out, const char *s)
+/* Whether the report is one of RFC 6533, in UTF-8: as its message was. */
+static bool is_utf8(const struct bounce_params *p)
 {
+    return (p->envelope->options.flags & QUEUE_UTF8) != 0;
+}
+
+/* Text of others inside a line: printable ASCII stays, and UTF-8 where the report is in it; the
+ * rest becomes '?'. */
+static int put_text(const struct bounce_params *p, struct buf *out, const char *s)
+{
+    bool utf8 =
+        s != NULL && is_utf8(p) && strlen(s) < BOUNCE_TEXT_MAX && str_utf8_valid(s, strlen(s));
     int r = 0;
     for (size_t n = 0; s != NULL && s[n] != '\0' && n < BOUNCE_TEXT_MAX; n++) {
         unsigned char c = (unsigned char)s[n];
-        r |= buf_append_byte(out, c >= ' ' && c < 0x7f ? c : '?');
+        r |= buf_append_byte(out, (c >= ' ' && c < 0x7f) || (utf8 && c > 0x7f) ? c : '?');
     }
     return r;
 }
@@ -125,14 +137,15 @@ static int put_head(const struct bounce_params *p, struct buf *out)
     int r = buf_append_str(out, "Date: ");
     r |= put_date(out, p->now);
     r |= buf_printf(out, "\r\nFrom: Mail Delivery System <MAILER-DAEMON@%s>\r\nTo: <", p->hostname);
-    r |= put_text(out, p->envelope->sender);
+    r |= put_text(p, out, p->envelope->sender);
     r |= buf_printf(out,
                     ">\r\nSubject: %s\r\n"
                     "Message-ID: <%s@%s>\r\nAuto-Submitted: auto-replied\r\n"
                     "MIME-Version: 1.0\r\n"
-                    "Content-Type: multipart/report; report-type=delivery-status;\r\n"
+                    "Content-Type: multipart/report; report-type=%s;\r\n"
                     "\tboundary=\"%s/%s\"\r\n\r\n",
-                    paragraphs[i].subject, p->id, p->hostname, p->id, p->hostname);
+                    paragraphs[i].subject, p->id, p->hostname,
+                    is_utf8(p) ? "global-delivery-status" : "delivery-status", p->id, p->hostname);
     return r;
 }
 
@@ -141,22 +154,23 @@ static int put_part(const struct bounce_params *p, struct buf *out, const char *
     return buf_printf(out, "--%s/%s\r\nContent-Type: %s\r\n", p->id, p->hostname, type);
 }
 
-static int put_explained(const struct envelope_rcpt *rcpt, struct buf *out)
+static int put_explained(const struct bounce_params *p, const struct envelope_rcpt *rcpt,
+                         struct buf *out)
 {
     int r = buf_append_str(out, "\r\n<");
-    r |= put_text(out, rcpt->original == NULL ? rcpt->address : rcpt->original);
+    r |= put_text(p, out, rcpt->original == NULL ? rcpt->address : rcpt->original);
     r |= buf_append_str(out, ">:\r\n    ");
     if (rcpt->remote != NULL) {
-        r |= put_text(out, rcpt->remote);
+        r |= put_text(p, out, rcpt->remote);
         r |= buf_append_str(out, " said: ");
     }
-    r |= put_text(out, rcpt->status == NULL ? states[rcpt->state].words : rcpt->status);
+    r |= put_text(p, out, rcpt->status == NULL ? states[rcpt->state].words : rcpt->status);
     return r | buf_append_str(out, "\r\n");
 }
 
 static int put_explanation(const struct bounce_params *p, struct buf *out)
 {
-    int r = put_part(p, out, "text/plain; charset=us-ascii");
+    int r = put_part(p, out, is_utf8(p) ? UTF8_TEXT : "text/plain; charset=us-ascii");
     r |= buf_printf(out, "\r\nThis is the mail system at %s.\r\n", p->hostname);
     for (size_t i = 0; i < PARAGRAPHS; i++) {
         if (!has_state(p, paragraphs[i].state))
@@ -164,42 +178,56 @@ static int put_explanation(const struct bounce_params *p, struct buf *out)
         r |= buf_printf(out, "\r\n%s", paragraphs[i].words);
         for (size_t j = 0; j < p->envelope->rcpt_count; j++)
             if (p->envelope->rcpts[j].state == paragraphs[i].state)
-                r |= put_explained(&p->envelope->rcpts[j], out);
+                r |= put_explained(p, &p->envelope->rcpts[j], out);
     }
     return r | buf_append_str(out, "\r\n");
 }
 
-static int put_field(struct buf *out, const char *name, const char *value)
+static int put_field(const struct bounce_params *p, struct buf *out, const char *name,
+                     const char *value)
 {
     int r = buf_append_str(out, name);
-    r |= put_text(out, value);
+    r |= put_text(p, out, value);
     return r | buf_append_str(out, "\r\n");
 }
 
 /* What was sent as xtext (RFC 3461 section 4), as it was meant; what is none goes as it came. */
-static int put_xtext(struct buf *out, const char *name, const char *value)
+static int put_xtext(const struct bounce_params *p, struct buf *out, const char *name,
+                     const char *value)
 {
     struct buf text = {.max = BOUNCE_TEXT_MAX};
     bool good = smtp_xtext_decode(&text, value, strlen(value)) == 0;
-    int r = put_field(out, name, good ? buf_str(&text) : value);
+    int r = put_field(p, out, name, good ? buf_str(&text) : value);
     buf_free(&text);
     return r;
 }
 
-static int put_original_rcpt(const struct envelope_rcpt *rcpt, struct buf *out)
+static bool is_ascii(const char *s)
+{
+    for (; *s != '\0'; s++)
+        if ((unsigned char)*s > 0x7f)
+            return false;
+    return true;
+}
+
+static int put_original_rcpt(const struct bounce_params *p, const struct envelope_rcpt *rcpt,
+                             struct buf *out)
 {
     const char *colon = rcpt->orcpt == NULL ? NULL : strchr(rcpt->orcpt, ';');
     char name[80];
     if (colon == NULL)
         return rcpt->original == NULL
                    ? 0
-                   : put_field(out, "Original-Recipient: rfc822; ", rcpt->original);
+                   : put_field(p, out,
+                               is_ascii(rcpt->original) ? "Original-Recipient: rfc822; "
+                                                        : "Original-Recipient: utf-8; ",
+                               rcpt->original);
     size_t type = 0;
     while (rcpt->orcpt + type < colon && type < 40 &&
            (isalnum((unsigned char)rcpt->orcpt[type]) || rcpt->orcpt[type] == '-'))
         type++;
     snprintf(name, sizeof(name), "Original-Recipient: %.*s; ", (int)type, rcpt->orcpt);
-    return put_xtext(out, name, colon + 1);
+    return put_xtext(p, out, name, colon + 1);
 }
 
 /* RFC 3464 section 2.3. */
@@ -207,15 +235,17 @@ static int put_rcpt_status(const struct bounce_params *p, const struct envelope_
                            struct buf *out)
 {
     char status[16];
-    int r = put_original_rcpt(rcpt, out);
-    r |= put_field(out, "Final-Recipient: rfc822; ", rcpt->address);
+    int r = put_original_rcpt(p, rcpt, out);
+    r |= put_field(
+        p, out, is_ascii(rcpt->address) ? "Final-Recipient: rfc822; " : "Final-Recipient: utf-8; ",
+        rcpt->address);
     r |= buf_printf(out, "Action: %s\r\nStatus: %s\r\n", states[rcpt->state].action,
                     final_status(rcpt, status));
     if (rcpt->remote != NULL)
-        r |= put_field(out, "Remote-MTA: dns; ", rcpt->remote);
+        r |= put_field(p, out, "Remote-MTA: dns; ", rcpt->remote);
     if (rcpt->status != NULL) {
         bool reply = rcpt->remote != NULL && strspn(rcpt->status, "0123456789") == 3;
-        r |= put_field(out, reply ? "Diagnostic-Code: smtp; " : "Diagnostic-Code: x-dirigo; ",
+        r |= put_field(p, out, reply ? "Diagnostic-Code: smtp; " : "Diagnostic-Code: x-dirigo; ",
                        rcpt->status);
     }
     if (rcpt->state == ENVELOPE_DELAYED) {
@@ -229,10 +259,10 @@ static int put_rcpt_status(const struct bounce_params *p, const struct envelope_
 static int put_status(const struct bounce_params *p, struct buf *out)
 {
     const char *envelope = p->envelope->options.envelope;
-    int r = put_part(p, out, "message/delivery-status");
+    int r = put_part(p, out, is_utf8(p) ? UTF8_STATUS : "message/delivery-status");
     r |= buf_append_str(out, "\r\n");
     if (envelope != NULL)
-        r |= put_xtext(out, "Original-Envelope-Id: ", envelope);
+        r |= put_xtext(p, out, "Original-Envelope-Id: ", envelope);
     r |= buf_printf(out, "Reporting-MTA: dns; %s\r\nX-Dirigo-Queue-ID: %s\r\nArrival-Date: ",
                     p->hostname, p->envelope->id);
     r |= put_date(out, (int64_t)p->envelope->arrived);
@@ -257,7 +287,10 @@ static int put_original(const struct bounce_params *p, struct buf *out, bool *bo
         if ((unsigned char)*c > 0x7f)
             *body_8bit = true;
     bool full = p->full && has_state(p, ENVELOPE_BOUNCED);
-    r |= put_part(p, out, full ? "message/rfc822" : "text/rfc822-headers");
+    r |= put_part(p, out,
+                  is_utf8(p) ? (full ? "message/global" : "message/global-headers")
+                  : full     ? "message/rfc822"
+                             : "text/rfc822-headers");
     r |= buf_printf(out, "Content-Transfer-Encoding: %s\r\n\r\n", *body_8bit ? "8bit" : "7bit");
     while (s < end) {
         const char *nl = memchr(s, '\n', (size_t)(end - s));
@@ -278,7 +311,7 @@ int bounce_write(const struct bounce_params *p, struct buf *out, size_t *trace, 
 {
     static const char return_path[] = "Return-Path: <>\r\n";
     *trace = sizeof(return_path) - 1;
-    *body_8bit = false;
+    *body_8bit = is_utf8(p);
     int r = buf_append_str(out, return_path);
     r |= put_head(p, out);
     r |= put_explanation(p, out);

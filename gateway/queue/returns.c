@@ -104,6 +104,7 @@ static void write_run(void *arg)
         g->envelope->size = text.len;
         g->envelope->trace = g->error == 0 ? trace : 0;
         g->envelope->body_8bit = g->error == 0 && body_8bit;
+        g->envelope->options.flags = e->options.flags & QUEUE_UTF8;
     }
     if (original >= 0)
         close(original);
@@ -193,6 +194,14 @@ static int returns_resolved(enum ipc_status status, struct msg *m, void *arg)
     return r;
 }
 
+static bool beyond_ascii(const char *s)
+{
+    for (; s != NULL && *s != '\0'; s++)
+        if ((unsigned char)*s > 0x7f)
+            return true;
+    return false;
+}
+
 /* What is reported: a copy, because jobs go on changing the envelope. */
 static struct envelope *returns_report(const struct envelope *e)
 {
@@ -208,6 +217,8 @@ static struct envelope *returns_report(const struct envelope *e)
             continue;
         struct envelope_rcpt *r = envelope_add(report);
         r->state = e->rcpts[i].reporting;
+        if (beyond_ascii(e->rcpts[i].address) || beyond_ascii(e->rcpts[i].original))
+            report->options.flags |= QUEUE_UTF8;
         r->kind = e->rcpts[i].kind;
         envelope_set(&r->orcpt, e->rcpts[i].orcpt);
         envelope_set(&r->address, e->rcpts[i].address);

@@ -7,6 +7,8 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
+#include "gateway/base/str.h"
+#include "gateway/proto/idn.h"
 
 struct delivery {
     const struct delivery_env *env;
@@ -172,25 +174,28 @@ static void next_address(struct delivery *d)
 
 /* ---- the start ---- */
 
-/* Whether an address can stand in a command: no control bytes, and ASCII (SMTPUTF8 is not spoken
- * yet). */
-static const char *address_fault(const char *address)
+/* Whether an address can stand in a command: no control bytes, and UTF-8, which needs SMTPUTF8. */
+static const char *address_fault(const char *address, bool *utf8)
 {
+    *utf8 = false;
     for (const char *c = address; *c != '\0'; c++) {
         if ((unsigned char)*c >= 0x80)
-            return "5.6.7";
+            *utf8 = true;
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
             return "5.1.3";
     }
-    return NULL;
+    return str_utf8_valid(address, strlen(address)) ? NULL : "5.1.3";
 }
 
 static void check_addresses(struct delivery *d)
 {
-    const char *sender = address_fault(d->job->sender);
+    bool utf8;
+    const char *sender = address_fault(d->job->sender, &utf8);
 
+    if (utf8)
+        d->job->options.flags |= QUEUE_UTF8;
     for (size_t i = 0; i < d->job->count; i++) {
-        const char *fault = address_fault(d->job->rcpts[i].address);
+        const char *fault = address_fault(d->job->rcpts[i].address, &d->job->rcpts[i].utf8);
         if (fault == NULL)
             fault = sender;
         if (fault != NULL)
@@ -208,7 +213,10 @@ static int choose_hop(struct delivery *d)
         d->configured = true;
         text = d->env->relayhost;
     }
-    if (nexthop_parse(&d->hop, text, d->env->port) == 0)
+    /* The domain as DNS has it. */
+    char ascii[NEXTHOP_HOST_MAX + 16]; /* with brackets and a port */
+    if (idn_to_ascii(ascii, sizeof(ascii), text) == 0 &&
+        nexthop_parse(&d->hop, ascii, d->env->port) == 0)
         return 0;
     if (d->configured)
         decide_rest(d, RELAY_DEFERRED, "4.3.5",

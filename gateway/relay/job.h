@@ -12,6 +12,7 @@
 
 struct relay_rcpt {
     char *address;
+    bool utf8;       /* it needs SMTPUTF8 */
     unsigned notify; /* QUEUE_NOTIFY_*; 0: not given */
     char *orcpt;     /* or NULL */
     bool told;       /* the host that took it knows them */

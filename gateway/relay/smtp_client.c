@@ -53,6 +53,7 @@ struct transaction {
     /* Positions: 0 is MAIL, 1 to count are RCPT, count + 1 is DATA. */
     size_t next_command, next_reply;
     size_t accepted;
+    bool utf8;       /* MAIL has to say so */
     bool refused;    /* MAIL was */
     bool line_start; /* the next byte of the body begins a line */
     uint64_t pos;    /* of the next slice in the file */
@@ -65,12 +66,13 @@ struct smtp_client {
     void *arg;
     struct stream *stream;
     struct timer *timer;
+    struct timer *unfit; /* says later that a message was not for this host */
     struct smtp_reply_parser parser;
     enum state state;
     enum smtp_client_tls tls;
     char *name, *host;
     int64_t since;
-    bool pipelining, size, eightbit, dsn, starttls; /* offered by the server */
+    bool pipelining, size, eightbit, dsn, utf8, starttls; /* offered by the server */
     bool secured;
     bool worn; /* not to be used again */
     struct transaction tx;
@@ -183,6 +185,8 @@ static void send_mail(struct smtp_client *c)
         stream_printf(c->stream, " SIZE=%llu", (unsigned long long)(job->size - job->offset));
     if (c->eightbit && job->body_8bit)
         stream_printf(c->stream, " BODY=8BITMIME");
+    if (c->tx.utf8)
+        stream_printf(c->stream, " SMTPUTF8");
     if (c->dsn && job->options.ret != QUEUE_RET_NONE)
         stream_printf(c->stream, " RET=%s", job->options.ret == QUEUE_RET_FULL ? "FULL" : "HDRS");
     if (c->dsn && job->options.envelope != NULL)
@@ -329,6 +333,7 @@ static void on_ehlo_reply(struct smtp_client *c, const struct smtp_reply *reply)
     c->pipelining = smtp_reply_keyword(reply, "PIPELINING", NULL, NULL);
     c->size = smtp_reply_keyword(reply, "SIZE", NULL, NULL);
     c->eightbit = smtp_reply_keyword(reply, "8BITMIME", NULL, NULL);
+    c->utf8 = smtp_reply_keyword(reply, "SMTPUTF8", NULL, NULL);
     c->dsn = smtp_reply_keyword(reply, "DSN", NULL, NULL);
     c->starttls = smtp_reply_keyword(reply, "STARTTLS", NULL, NULL);
     if (c->starttls && !c->secured && c->tls != SMTP_CLIENT_TLS_NONE) {
@@ -458,7 +463,7 @@ static void on_secured(struct stream *s, void *arg)
     (void)s;
     c->secured = true;
     smtp_reply_free(&c->parser);
-    c->pipelining = c->size = c->eightbit = c->dsn = c->starttls = false;
+    c->pipelining = c->size = c->eightbit = c->dsn = c->utf8 = c->starttls = false;
     greet(c, EHLO); /* RFC 3207 section 4.2: what was said in clear is forgotten */
 }
 
@@ -480,6 +485,13 @@ static void on_timeout(void *arg)
     struct smtp_client *c = arg;
 
     fail_words(c, "4.4.2", "timed out", "");
+}
+
+static void on_unfit(void *arg)
+{
+    struct smtp_client *c = arg;
+
+    c->ops->sent(c, c->arg);
 }
 
 /* ---- the interface ---- */
@@ -508,6 +520,7 @@ struct smtp_client *smtp_client_new(struct loop *loop, const struct smtp_client_
     c->name = mem_strdup(name);
     c->host = mem_printf("%s[%s]:%u", name, netaddr_str(addr, text), addr->port);
     c->timer = timer_new(loop, on_timeout, c);
+    c->unfit = timer_new(loop, on_unfit, c);
     c->state = CONNECTING;
     c->stream = stream_connect(loop, addr, source->family == addr->family ? source : NULL,
                                settings->connect_timeout, &stream_ops, c);
@@ -520,6 +533,19 @@ void smtp_client_set_ops(struct smtp_client *c, const struct smtp_client_ops *op
     c->arg = arg;
 }
 
+/*
+ * Whether the host can be given the message for this recipient; decides where not. That is not the
+ * last word: another host may know more.
+ */
+static bool fits(struct smtp_client *c, const struct relay_job *job, struct relay_rcpt *rcpt)
+{
+    if (c->utf8 || (!(job->options.flags & QUEUE_UTF8) && !rcpt->utf8))
+        return true;
+    relay_rcpt_decide(rcpt, RELAY_BOUNCED, false, c->host, 0, "5.6.7",
+                      "the host does not offer SMTPUTF8, which this needs");
+    return false;
+}
+
 void smtp_client_send(struct smtp_client *c, struct relay_job *job)
 {
     struct transaction *tx = &c->tx;
@@ -527,9 +553,18 @@ void smtp_client_send(struct smtp_client *c, struct relay_job *job)
     tx_clear(c);
     tx->job = job;
     tx->order = mem_alloc(job->count * sizeof(*tx->order));
-    for (size_t i = 0; i < job->count; i++)
-        if (!job->rcpts[i].final)
-            tx->order[tx->count++] = i;
+    for (size_t i = 0; i < job->count; i++) {
+        struct relay_rcpt *rcpt = &job->rcpts[i];
+        if (rcpt->final || !fits(c, job, rcpt))
+            continue;
+        tx->order[tx->count++] = i;
+        tx->utf8 |= rcpt->utf8 || (job->options.flags & QUEUE_UTF8) != 0;
+    }
+    if (tx->count == 0) { /* said later, for nothing is called from in here */
+        tx_clear(c);
+        timer_set(c->unfit, 0);
+        return;
+    }
     tx->taken = mem_zalloc(job->count * sizeof(*tx->taken));
     enter(c, ENVELOPE);
     send_commands(c);
@@ -577,6 +612,7 @@ void smtp_client_free(struct smtp_client **c)
         *(*c)->freed = true;
     tx_clear(*c);
     timer_free(&(*c)->timer);
+    timer_free(&(*c)->unfit);
     stream_free(&(*c)->stream);
     smtp_reply_free(&(*c)->parser);
     free((*c)->name);

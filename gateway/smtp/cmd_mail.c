@@ -10,7 +10,7 @@ void command_syntax_error(struct session *s, enum smtp_syntax syntax, const char
         session_reply(s, 501, address_status, "Bad address syntax: %s", error);
         break;
     case SMTP_SYNTAX_NEED_UTF8:
-        session_reply(s, 553, "5.6.7", "Internationalized addresses are not offered: %s", error);
+        session_reply(s, 553, "5.6.7", "Internationalized address without SMTPUTF8: %s", error);
         break;
     default:
         session_reply(s, 501, "5.5.4", "Syntax error: %s", error);
@@ -62,13 +62,18 @@ void command_mail(struct session *s, const char *arg, size_t len)
         return;
     }
     s->tx = transaction_new();
-    enum smtp_syntax syntax = smtp_path_args_parse(arg, len, "FROM", s->tx->arena, &args, &error);
+    enum smtp_syntax syntax =
+        smtp_path_args_parse(arg, len, "FROM", true, s->tx->arena, &args, &error);
     if (syntax != SMTP_SYNTAX_OK) {
         command_syntax_error(s, syntax, "5.1.7", error);
         goto fail;
     }
     if (!params_mail(s, s->tx, &args))
         goto fail;
+    if (args.address.utf8 && !(s->tx->options.flags & QUEUE_UTF8)) {
+        command_syntax_error(s, SMTP_SYNTAX_NEED_UTF8, "5.1.7", "MAIL has no SMTPUTF8");
+        goto fail;
+    }
     s->tx->sender_given = args.address;
     evaluator_address(&s->d->evaluator, &s->tx->sender_given, s->tx->arena, &s->tx->sender);
     s->tx->begun = clock_now_ms();

@@ -79,7 +79,8 @@ void command_rcpt(struct session *s, const char *arg, size_t len)
     const char *error;
 
     enum smtp_syntax syntax =
-        smtp_path_args_parse(arg, len, "TO", e->scratch, &s->rcpt_args, &error);
+        smtp_path_args_parse(arg, len, "TO", (s->tx->options.flags & QUEUE_UTF8) != 0, e->scratch,
+                             &s->rcpt_args, &error);
     if (syntax == SMTP_SYNTAX_OK && s->rcpt_args.address.text[0] == '\0') {
         syntax = SMTP_SYNTAX_ADDRESS;
         error = "a recipient is needed";

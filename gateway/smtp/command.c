@@ -235,7 +235,7 @@ void command_vrfy(struct session *s, const char *arg, size_t len)
     }
     struct arena *arena = arena_new((size_t)1 << 20);
     const char *cursor = arg;
-    enum smtp_syntax syntax = smtp_path_scan(&cursor, arg + len, arena, &given, &error);
+    enum smtp_syntax syntax = smtp_path_scan(&cursor, arg + len, false, arena, &given, &error);
     if (syntax != SMTP_SYNTAX_OK || cursor != arg + len) {
         session_reply(s, 501, "5.1.3", "Malformed address");
     } else {

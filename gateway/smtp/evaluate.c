@@ -8,6 +8,7 @@
 #include "directory/send_as.h"
 #include "gateway/base/log.h"
 #include "gateway/base/str.h"
+#include "gateway/proto/idn.h"
 #include "gateway/smtp/dnsl.h"
 #include "gateway/smtp/limits.h"
 #include "gateway/smtp/policy_client.h"
@@ -76,6 +77,11 @@ void evaluator_address(const struct evaluator *by, const struct smtp_address *gi
 {
     *out =
         (struct restriction_address){.given = given, .full = given->text, .domain = given->domain};
+    char ascii[SMTP_DOMAIN_MAX + 1];
+    if (given->utf8 && idn_to_ascii(ascii, sizeof(ascii), given->domain) == 0) {
+        const char *domain = arena_strdup(arena, ascii); /* as DNS and the directory know it */
+        out->domain = domain != NULL ? domain : out->domain;
+    }
     if (given->text[0] == '\0' || given->domain[0] != '\0')
         return;
     /* Bounded: an address was parsed into the same arena before. */

@@ -19,6 +19,7 @@ static const struct {
     {"8BITMIME", EXT_8BITMIME},
     {"DSN", EXT_DSN},
     {"CHUNKING", EXT_CHUNKING},
+    {"SMTPUTF8", EXT_SMTPUTF8},
 };
 
 #define EXTENSIONS (sizeof(extensions) / sizeof(extensions[0]))

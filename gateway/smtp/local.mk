@@ -24,7 +24,7 @@ gateway_smtp_libevaluate_a_SOURCES = \
 	%D%/limits.c %D%/limits.h \
 	%D%/policy_client.c \
 	%D%/policy_request.c
-EVALUATE_LIBS = gateway/smtp/libevaluate.a $(RESTRICTION_LIBS) $(RESOLVER_CLIENT_LIBS) \
+EVALUATE_LIBS = gateway/smtp/libevaluate.a $(IDN_LIBS) $(RESTRICTION_LIBS) $(RESOLVER_CLIENT_LIBS) \
 	$(DIRECTORY_CLIENT_LIBS)
 
 pkglibexec_PROGRAMS += dirigo-smtpd

@@ -274,6 +274,22 @@ static void committed(enum queue_result result, void *arg)
     session_resume(s);
 }
 
+static bool is_ascii(const char *s)
+{
+    for (; *s != '\0'; s++)
+        if ((unsigned char)*s > 127)
+            return false;
+    return true;
+}
+
+/* Whether a message that was announced with SMTPUTF8 needs it on its way, too; for recipients' own
+ * addresses the relay sees to it. */
+static bool needs_utf8(const struct transaction *tx)
+{
+    return (tx->options.flags & QUEUE_UTF8) &&
+           (tx->message->data.header_8bit || !is_ascii(tx->sender.full));
+}
+
 /* What of the message is committed: a file that is taken over, under an id of its own. */
 struct part_file {
     const struct part *part;
@@ -316,6 +332,8 @@ static void commit_part(struct session *s, const struct part_file *f)
         .rcpts = rcpts,
         .rcpt_count = n,
     };
+    if (!needs_utf8(tx))
+        envelope.options.flags &= ~(uint64_t)QUEUE_UTF8;
     session_wait(s, true);
     queue_commit(s->d->queue, f->fd, &envelope, committed, c);
     free(rcpts);

@@ -79,13 +79,23 @@ static bool mail_envid(struct session *s, struct transaction *tx, const char *va
     return true;
 }
 
+/* RFC 6531 section 3.4 */
+static bool mail_utf8(struct session *s, struct transaction *tx, const char *value)
+{
+    if (value != NULL)
+        return syntax(s, "SMTPUTF8 has no value");
+    tx->options.flags |= QUEUE_UTF8;
+    return true;
+}
+
 static const struct {
     const char *name;
     enum extension extension;
     bool (*take)(struct session *s, struct transaction *tx, const char *value);
 } mail[] = {
-    {"SIZE", EXT_SIZE, mail_size}, {"BODY", EXT_8BITMIME, mail_body}, {"AUTH", 0, mail_auth},
-    {"RET", EXT_DSN, mail_ret},    {"ENVID", EXT_DSN, mail_envid},
+    {"SIZE", EXT_SIZE, mail_size},  {"BODY", EXT_8BITMIME, mail_body},
+    {"AUTH", 0, mail_auth},         {"RET", EXT_DSN, mail_ret},
+    {"ENVID", EXT_DSN, mail_envid}, {"SMTPUTF8", EXT_SMTPUTF8, mail_utf8},
 };
 
 static bool unsupported(struct session *s, const char *name)

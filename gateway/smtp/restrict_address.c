@@ -71,7 +71,8 @@ static enum verdict non_fqdn(struct restriction_run *run, const struct restricti
 {
     if (a->given == NULL || a->given->text[0] == '\0' || a->given->literal)
         return VERDICT_DUNNO;
-    if (smtp_hostname_fqdn(a->given->domain, strlen(a->given->domain)))
+    const char *domain = a->given->utf8 ? a->domain : a->given->domain; /* A-labels */
+    if (smtp_hostname_fqdn(domain, strlen(domain)))
         return VERDICT_DUNNO;
     return restriction_refuse(run, subject, (unsigned)run->conf->non_fqdn_reject_code, "5.5.2",
                               "need fully-qualified address");

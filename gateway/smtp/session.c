@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "gateway/base/str.h"
 #include "gateway/session/front_tls.h"
 #include "gateway/smtp/smtpd.h"
 
@@ -18,7 +19,8 @@
 
 /* ---- replies ---- */
 
-/* One line; whatever is not printable ASCII in it becomes '?'. */
+/* One line; whatever is not printable becomes '?', and what is not ASCII, too, but for UTF-8
+ * towards a client that speaks it (RFC 6531 section 3.7.4.1). */
 static void put_line(struct session *s, unsigned code, char separator, const char *status,
                      const char *fmt, va_list ap)
 {
@@ -27,8 +29,10 @@ static void put_line(struct session *s, unsigned code, char separator, const cha
                      status != NULL ? status : "", status != NULL ? " " : "");
 
     vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);
+    bool utf8 =
+        s->tx != NULL && (s->tx->options.flags & QUEUE_UTF8) && str_utf8_valid(line, strlen(line));
     for (char *p = line; *p != '\0'; p++)
-        if (*p < ' ' || *p > '~')
+        if ((unsigned char)*p < ' ' || *p == 127 || (!utf8 && (unsigned char)*p > 127))
             *p = '?';
     buf_append_str(&s->d->out, line);
     buf_append(&s->d->out, "\r\n", 2);

@@ -56,7 +56,8 @@ enum extension {
     EXT_ENHANCEDSTATUSCODES = 1 << 5,
     EXT_8BITMIME = 1 << 6,
     EXT_DSN = 1 << 7,
-    EXT_CHUNKING = 1 << 8
+    EXT_CHUNKING = 1 << 8,
+    EXT_SMTPUTF8 = 1 << 9
 };
 
 /* The process. */

@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     envelope_set(&r->status, text);
     envelope_set(&r->orcpt, text);
     r->state = (enum envelope_state)(size % (ENVELOPE_WARNED + 1));
-    struct queue_options options = {.envelope = text};
+    struct queue_options options = {.envelope = text, .flags = size % 3 == 0 ? QUEUE_UTF8 : 0};
     envelope_set_options(e, &options);
     struct bounce_params p = {.envelope = e,
                               .id = "fedcba9876543210",

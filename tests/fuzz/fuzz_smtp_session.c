@@ -33,7 +33,9 @@ static void check_address(const struct smtp_address *a, struct arena *arena)
         return;
     if (strlen(a->text) > SMTP_ADDRESS_MAX)
         abort();
-    if (smtp_address_parse(a->text, strlen(a->text), arena, &again, &error) != SMTP_SYNTAX_OK ||
+    const char *cursor = a->text;
+    if (smtp_path_scan(&cursor, a->text + strlen(a->text), true, arena, &again, &error) !=
+            SMTP_SYNTAX_OK ||
         strcmp(again.text, a->text) != 0 || strcmp(again.domain, a->domain) != 0)
         abort();
 }
@@ -62,7 +64,8 @@ static void command(struct talk *t, const char *line, size_t len)
             t->chunk_left = 0;
     } else if (str_is(verb, verb_len, "mail") || str_is(verb, verb_len, "rcpt")) {
         const char *keyword = str_is(verb, verb_len, "mail") ? "FROM" : "TO";
-        if (smtp_path_args_parse(arg, arg_len, keyword, t->arena, &args, &error) == SMTP_SYNTAX_OK)
+        if (smtp_path_args_parse(arg, arg_len, keyword, true, t->arena, &args, &error) ==
+            SMTP_SYNTAX_OK)
             check_address(&args.address, t->arena);
         else if (error == NULL)
             abort();

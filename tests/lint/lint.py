@@ -20,7 +20,7 @@ FOREIGN = {
     r"event2/.*": ["gateway/event/"],
     r"openssl/.*": ["gateway/event/", "gateway/filter/crypto.c"],
     r"lmdb\.h": ["directory/", "gateway/store/"],
-    r"idn2\.h": ["directory/"],
+    r"idn2\.h": ["directory/", "gateway/proto/idn.c"],
     r"seccomp\.h|linux/landlock\.h": ["gateway/service/"],
 }
 
@@ -63,7 +63,7 @@ LIBRARIES = {
     "dirigo-pop3d": {"lmdb", "idn2"} | TLS,
     "dirigo-mailbox": {"lmdb", "idn2"},
     "dirigo-queue": set(),
-    "dirigo-relay": TLS,
+    "dirigo-relay": {"idn2"} | TLS,
     "dirigo": {"lmdb", "idn2", "argon2", "crypt"} | TLS,
 }
 EVERYWHERE = {"c", "m", "bsd", "md", "event", "event_core", "event_extra", "event_pthreads", "seccomp", "asan",

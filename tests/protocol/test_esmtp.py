@@ -25,6 +25,7 @@ class EsmtpTest(unittest.TestCase):
         cls.port = harness.free_ports(1)[0]
         dns = harness.Dns(f"{cls.folder}/dns", "far.example", """@ MX 10 mx2
 late MX 10 mx4
+xn--bcher-kva MX 10 mx4
 mx2 A 127.0.0.2
 mx4 A 127.0.0.4
 """)
@@ -261,6 +262,77 @@ class Chunking(EsmtpTest):
         t.say("NOOP", "250")
         self.stack.wait_mail("alice", "bdat-lmtp")
         self.stack.wait_mail("bob", "bdat-lmtp")
+
+
+class Utf8(EsmtpTest):
+    ME = "gr\u00fc\u00dfe@far.example"
+
+    def begin(self, *rcpts, sender="alice@example.org", user="alice"):
+        s = self.stack.smtp("submission")
+        self.addCleanup(s.close)
+        s.starttls(context=self.stack.tls())
+        s.login(user, harness.PASSWORDS[user])
+        s.ehlo()
+        s.command_encoding = "utf-8"
+        self.assertEqual(s.mail(sender, ["SMTPUTF8", "BODY=8BITMIME"])[0], 250)
+        for r in rcpts:
+            got = s.rcpt(r)
+            self.assertEqual(got[0], 250, got)
+        return s
+
+    def test_syntax(self):
+        t = self.talk()
+        self.assertIn("SMTPUTF8", t.hello())
+        t.say("MAIL FROM:<\u00fc@example.net>", "553 5.6.7")
+        t.say("MAIL FROM:<a@\u00fc.example>", "553 5.6.7")
+        t.say("MAIL FROM:<a@example.net> SMTPUTF8=1", "501")
+        t.send(b"MAIL FROM:<\xff@example.net> SMTPUTF8\r\n")
+        t.expect("501")
+        t.say("MAIL FROM:<\u00fc@example.net>  SMTPUTF8", "250")
+        t.send("RCPT TO:<nobody-\u00fc@example.org>\r\n")
+        self.assertIn("nobody-\u00fc@example.org".encode(), t.file.readline())
+        t.say("RCPT TO:<alice@example.org>", "250")
+        t.say("RSET", "250")
+        t.say("MAIL FROM:<a@example.net>", "250")
+        t.say("RCPT TO:<alice-\u00fc@example.org>", "553 5.6.7")
+
+    def test_delivered_here(self):
+        s = self.begin("bob@example.org")
+        self.assertEqual(s.data("From: alice@example.org\r\nSubject: gr\u00fc\u00df\r\n\r\nutf8-here\r\n".encode())[0], 250)
+        mail = self.stack.wait_mail("bob", "utf8-here")
+        self.assertRegex(mail, rb"with UTF8SMTPSA id")
+        self.assertIn("Subject: gr\u00fc\u00df".encode(), mail)
+
+    def test_relayed(self):
+        mx = self.server(2, keywords=("8BITMIME", "SMTPUTF8"))
+        s = self.begin(self.ME)
+        self.assertEqual(s.data(b"From: alice@example.org\r\n\r\nutf8-relayed\r\n")[0], 250)
+        wait_for("the message", lambda: mx.messages)
+        self.assertEqual([x for x in mx.lines if x.startswith(("MAIL", "RCPT"))],
+                         ["MAIL FROM:<alice@example.org> BODY=8BITMIME SMTPUTF8", f"RCPT TO:<{self.ME}>"])
+
+    def test_not_needed_not_asked(self):
+        mx = self.server(2, keywords=("8BITMIME",))
+        s = self.begin("x@far.example")
+        self.assertEqual(s.data(b"From: alice@example.org\r\n\r\nutf8-needless\r\n")[0], 250)
+        wait_for("the message", lambda: mx.messages)
+
+    def test_bounced_by_hosts_without_it(self):
+        self.server(2, keywords=("8BITMIME",))
+        s = self.begin(self.ME)
+        self.assertEqual(s.data("From: alice@example.org\r\nSubject: \u00fc-bounced\r\n\r\nx\r\n".encode())[0], 250)
+        raw = self.stack.wait_mail("alice", "\u00fc-bounced".encode(), 20)
+        self.assertIn(b"report-type=global-delivery-status", raw)
+        self.assertIn(f"Final-Recipient: utf-8; {self.ME}\r\n".encode(), raw)
+        self.assertIn(b"Status: 5.6.7\r\n", raw)
+        self.assertIn(b"Content-Type: message/global-headers", raw)
+
+    def test_u_label_is_looked_up_as_a_label(self):
+        mx = self.server(4, keywords=("8BITMIME", "SMTPUTF8"))
+        s = self.begin("x@b\u00fccher.far.example")
+        self.assertEqual(s.data(b"From: alice@example.org\r\n\r\nutf8-label\r\n")[0], 250)
+        wait_for("the message", lambda: mx.messages)
+        self.assertIn("RCPT TO:<x@xn--bcher-kva.far.example>", mx.lines)
 
 
 class Submission(EsmtpTest):

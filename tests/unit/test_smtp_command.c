@@ -147,7 +147,7 @@ static void test_paths(void **state)
         struct smtp_path_args args;
         const char *error = NULL;
         enum smtp_syntax got =
-            smtp_path_args_parse(c->arg, strlen(c->arg), "TO", arena, &args, &error);
+            smtp_path_args_parse(c->arg, strlen(c->arg), "TO", false, arena, &args, &error);
         if (got != c->syntax)
             fail_msg("%s: %d, %s", c->arg, (int)got, error != NULL ? error : "no error");
         if (got == SMTP_SYNTAX_OK) {
@@ -168,7 +168,7 @@ static void test_params(void **state)
     struct smtp_path_args args;
     const char *error;
     const char *s = "FROM:<a@b>  size=100 BODY=8BITMIME SMTPUTF8";
-    assert_int_equal(smtp_path_args_parse(s, strlen(s), "FROM", arena, &args, &error), 0);
+    assert_int_equal(smtp_path_args_parse(s, strlen(s), "FROM", false, arena, &args, &error), 0);
     assert_int_equal(args.param_count, 3);
     assert_string_equal(args.params[0].name, "SIZE");
     assert_string_equal(args.params[0].value, "100");
@@ -177,7 +177,7 @@ static void test_params(void **state)
     char many[256] = "FROM:<a@b>";
     for (int i = 0; i < SMTP_PARAMS_MAX + 1; i++)
         strcat(many, " a=b");
-    assert_int_equal(smtp_path_args_parse(many, strlen(many), "FROM", arena, &args, &error),
+    assert_int_equal(smtp_path_args_parse(many, strlen(many), "FROM", false, arena, &args, &error),
                      SMTP_SYNTAX_COMMAND);
     arena_free(&arena);
 }
