@@ -333,6 +333,7 @@ class RestrictionTest(unittest.TestCase):
         self.send("held-2", sender="hold@example.com")
         self.send("passed-1", sender="x@example.com")
         self.stack.wait_mail("alice", "passed-1")
+        wait_for("the end of what passed", lambda: len(self.queue()) == 2)
         self.assertEqual(sorted((m["sender"], m["held"]) for m in self.queue()),
                          [("hold@example.com", "by a policy service"), ("x@hold.example", f"to be looked at {dn}")])
         self.assertFalse([m for m in self.stack.mailbox("alice") if b"held-1" in m or b"held-2" in m])
