@@ -172,7 +172,8 @@ static int queue_act(struct queue_call *c, const char *id, enum queue_action act
     static const char *const done[] = {[QUEUE_ACTION_FLUSH] = "tried now",
                                        [QUEUE_ACTION_DELETE] = "deleted",
                                        [QUEUE_ACTION_HOLD] = "held",
-                                       [QUEUE_ACTION_RELEASE] = "released"};
+                                       [QUEUE_ACTION_RELEASE] = "released",
+                                       [QUEUE_ACTION_REJECT] = "returned"};
     if (id == NULL || strcmp(id, "ALL") == 0)
         id = "";
     struct msg *m = msg_new(QUEUE_MSG_ACTION);
@@ -215,13 +216,19 @@ static int run_release(struct queue_call *c, const char *id, const char *why)
     return queue_act(c, id, QUEUE_ACTION_RELEASE, why);
 }
 
+static int run_reject(struct queue_call *c, const char *id, const char *why)
+{
+    return queue_act(c, id, QUEUE_ACTION_REJECT, why);
+}
+
 static const struct action {
     const char *name;
     int min, max; /* arguments: the id, then why */
     int (*run)(struct queue_call *c, const char *id, const char *why);
 } actions[] = {
-    {"list", 0, 0, run_list}, {"flush", 0, 1, run_flush},     {"delete", 1, 1, run_delete},
-    {"hold", 1, 2, run_hold}, {"release", 1, 1, run_release},
+    {"list", 0, 0, run_list},     {"flush", 0, 1, run_flush},     {"delete", 1, 1, run_delete},
+    {"hold", 1, 2, run_hold},     {"release", 1, 1, run_release}, {"approve", 1, 1, run_release},
+    {"reject", 1, 2, run_reject},
 };
 
 static int queue_with(const struct command_context *ctx, const struct action *a, const char *id,
@@ -259,7 +266,8 @@ static int run(const struct command_context *ctx, int argc, char **argv)
 
 const struct command command_queue = {
     .name = "queue",
-    .args = "[list | flush [ID] | hold ID [WHY] | release ID | delete ID]",
+    .args = "[list | flush [ID] | hold ID [WHY] | release ID | approve ID | reject ID [WHY] | "
+            "delete ID]",
     .help = "show what waits to be delivered or is held; try, hold, release or delete it",
     .flags = COMMAND_NEEDS_CONF,
     .run = run,

@@ -42,6 +42,7 @@ static const struct envelope_field {
     {"priority", FIELD_NUMBER, FIELD_OPTIONAL, offsetof(struct envelope, options.priority)},
     {"until", FIELD_NUMBER, FIELD_OPTIONAL, offsetof(struct envelope, options.hold_until)},
     {"by", FIELD_NUMBER, FIELD_OPTIONAL, offsetof(struct envelope, options.deliver_by)},
+    {"decide", FIELD_NUMBER, FIELD_OPTIONAL, offsetof(struct envelope, options.decide_by)},
     {"envid", FIELD_STRING, FIELD_OPTIONAL, offsetof(struct envelope, options.envelope)},
 };
 

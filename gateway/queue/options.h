@@ -46,6 +46,7 @@ struct queue_options {
     uint64_t priority;    /* QUEUE_PRIORITY(n), or none */
     uint64_t hold_until;  /* wall seconds before which nothing is delivered; 0: none */
     uint64_t deliver_by;  /* wall seconds; 0: none */
+    uint64_t decide_by;   /* of a held message: wall seconds at which it is returned; 0: none */
     const char *envelope; /* ENVID, as xtext; NULL: none */
 };
 

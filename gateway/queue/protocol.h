@@ -3,7 +3,7 @@
 #define DIRIGO_QUEUE_PROTOCOL_H
 
 #define QUEUE_SERVICE    "queue"
-#define QUEUE_VERSION    4
+#define QUEUE_VERSION    5
 #define QUEUE_ROLE_RELAY "relay" /* gateway/base/role.h */
 
 enum {
@@ -14,7 +14,7 @@ enum {
                          offset, bool 8bit, options, u32 rcpts in all, u32 n here, n x rcpt, fd.
                          rcpt: u8 kind, uuid owner, str address, str original, str host, u8 notify,
                          str orcpt.  options: u8 flags, u8 ret, u8 priority, u64 hold until, u64
-                         deliver by, str envid */
+                         deliver by, u64 decide by, str envid */
     QUEUE_MSG_COMMIT_RESULT, /* u8 enum queue_result */
     QUEUE_MSG_FORGET,        /* uuid owner, u32 n, n x str base name */
     QUEUE_MSG_FORGET_RESULT, /* bool ok */
@@ -36,10 +36,10 @@ enum {
     QUEUE_MSG_RELAY_DONE,  /* event: str job, u32 n, n x (u8 enum relay_status, str remote host, str
                               reply text, bool the host was told of NOTIFY) */
     /* dirigo tool */
-    QUEUE_MSG_LIST,          /* str after this id ("": from the start) */
-    QUEUE_MSG_LIST_RESULT,   /* u32 n, n x (str id, str sender, u64 size, u64 arrived, u64 next try,
-                                str hold, u32 r, r x (str   address, str last status)), bool more */
-    QUEUE_MSG_ACTION,        /* str id or "" for all, u8 enum queue_action, str why (HOLD) */
+    QUEUE_MSG_LIST,        /* str after this id ("": from the start) */
+    QUEUE_MSG_LIST_RESULT, /* u32 n, n x (str id, str sender, u64 size, u64 arrived, u64 next try,
+                              str hold, u32 r, r x (str   address, str last status)), bool more */
+    QUEUE_MSG_ACTION,      /* str id or "" for all, u8 enum queue_action, str why (HOLD, REJECT) */
     QUEUE_MSG_ACTION_RESULT, /* u32 messages it touched */
     QUEUE_MSG_STATUS,        /* - */
     QUEUE_MSG_STATUS_RESULT, /* str key=value text */
@@ -56,8 +56,9 @@ enum relay_status {
 enum queue_action {
     QUEUE_ACTION_FLUSH, /* try now */
     QUEUE_ACTION_DELETE,
-    QUEUE_ACTION_HOLD,   /* nothing is tried until it is released */
-    QUEUE_ACTION_RELEASE /* and tried now; its life in the queue begins anew */
+    QUEUE_ACTION_HOLD,    /* nothing is tried until it is released */
+    QUEUE_ACTION_RELEASE, /* and tried now; its life in the queue begins anew */
+    QUEUE_ACTION_REJECT   /* a held message is returned to its sender */
 };
 
 #endif

@@ -226,6 +226,8 @@ bool waiting_flush(struct waiting *w);
 bool waiting_delete(struct waiting *w);
 bool waiting_hold(struct waiting *w, const char *why);
 bool waiting_release(struct waiting *w);
+/* Gives a held message back to its sender; why is a status and words ("5.7.2 not wanted"). */
+bool waiting_reject(struct waiting *w, const char *why);
 void waiting_due(void *arg); /* the schedule's timer */
 void waiting_free_all(struct queue *q);
 

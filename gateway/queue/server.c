@@ -304,6 +304,18 @@ static int server_list(struct peer *peer, struct msg *m)
     return 0;
 }
 
+static bool reject(struct waiting *w, const char *why)
+{
+    char *text = mem_printf("5.7.2 %.200s",
+                            why != NULL && *why != '\0' ? why : "the message was not approved");
+    for (char *c = text; *c != '\0'; c++)
+        if (*c < ' ' || *c > '~')
+            *c = '?';
+    bool done = waiting_reject(w, text);
+    free(text);
+    return done;
+}
+
 static bool act(struct waiting *w, uint8_t action, const char *why)
 {
     switch ((enum queue_action)action) {
@@ -315,6 +327,8 @@ static bool act(struct waiting *w, uint8_t action, const char *why)
         return waiting_hold(w, why != NULL && *why != '\0' ? why : "by the administrator");
     case QUEUE_ACTION_RELEASE:
         return waiting_release(w);
+    case QUEUE_ACTION_REJECT:
+        return reject(w, why);
     }
     return false;
 }
@@ -324,7 +338,7 @@ static int server_action(struct peer *peer, struct msg *m)
     const char *id = msg_get_str(m);
     uint8_t action = msg_get_u8(m);
     const char *why = msg_get_str(m);
-    if (msg_end(m) < 0 || id == NULL || action > QUEUE_ACTION_RELEASE)
+    if (msg_end(m) < 0 || id == NULL || action > QUEUE_ACTION_REJECT)
         return -1;
     uint32_t touched = 0;
     struct waiting *w;

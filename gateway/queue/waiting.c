@@ -75,6 +75,16 @@ static void set_hold(struct waiting *w, const char *why)
     w->queue->held_count += w->envelope->hold != NULL;
 }
 
+/* Held for as long as it takes, or until whoever is to decide has not. */
+static void waiting_held(struct waiting *w)
+{
+    int64_t by = (int64_t)w->envelope->options.decide_by;
+    int64_t left = (by - clock_wall()) * 1000;
+    w->state = WAITING_HELD;
+    if (by != 0)
+        waiting_schedule(w, WAITING_HELD, left > 0 ? left : 0);
+}
+
 static void waiting_free(struct waiting *w)
 {
     struct queue *q = w->queue;
@@ -103,7 +113,7 @@ void waiting_add(struct queue *q, struct envelope *e, uint64_t file_generation)
     q->waiting_count++;
     if (e->hold != NULL) {
         q->held_count++;
-        w->state = WAITING_HELD;
+        waiting_held(w);
         return;
     }
     int64_t wait = ((int64_t)e->next - clock_wall()) * 1000;
@@ -134,7 +144,7 @@ static void waiting_go_on(struct waiting *w)
     if (w->deleted)
         waiting_schedule(w, WAITING_SCHEDULED, 0);
     else if (w->envelope->hold != NULL)
-        w->state = WAITING_HELD;
+        waiting_held(w);
     else if (envelope_owed(w->envelope) && !w->bounce_tried) {
         w->report_only = true;
         waiting_schedule(w, WAITING_SCHEDULED, 0);
@@ -366,6 +376,8 @@ void waiting_due(void *arg)
         struct waiting *w = (struct waiting *)((char *)e - offsetof(struct waiting, entry));
         if (w->state == WAITING_AGAIN)
             waiting_update(w);
+        else if (w->state == WAITING_HELD)
+            waiting_reject(w, "5.7.0 nobody has decided on the message in time");
         else
             waiting_try(w);
     }
@@ -434,6 +446,16 @@ bool waiting_hold(struct waiting *w, const char *why)
     return true;
 }
 
+/* It is as if the message came now. */
+static void end_hold(struct waiting *w)
+{
+    schedule_remove(&w->queue->schedule, &w->entry);
+    set_hold(w, NULL);
+    w->envelope->options.decide_by = 0;
+    w->envelope->released = w->envelope->next = (uint64_t)clock_wall();
+    w->wait = 0;
+}
+
 bool waiting_release(struct waiting *w)
 {
     bool held = w->wish == WISH_NONE ? w->envelope->hold != NULL : w->wish == WISH_HOLD;
@@ -444,11 +466,30 @@ bool waiting_release(struct waiting *w)
         wish(w, WISH_RELEASE, NULL);
         return true;
     }
-    set_hold(w, NULL);
-    w->envelope->released = w->envelope->next = (uint64_t)clock_wall();
-    w->wait = 0;
+    end_hold(w);
     if (w->state == WAITING_HELD)
         waiting_update(w);
+    return true;
+}
+
+bool waiting_reject(struct waiting *w, const char *why)
+{
+    struct envelope *e = w->envelope;
+    if (w->deleted || w->state != WAITING_HELD)
+        return false;
+    log_notice("held message returned", LOG_STR("id", e->id), LOG_STR("from", e->sender),
+               LOG_STR("why", why));
+    end_hold(w);
+    for (size_t i = e->rcpt_count; i-- > 0;) {
+        struct envelope_rcpt *r = &e->rcpts[i];
+        if (!envelope_rcpt_pending(r))
+            continue;
+        envelope_set(&r->status, why);
+        envelope_set(&r->remote, NULL);
+        envelope_rcpt_end(e, r, ENVELOPE_BOUNCED);
+        w->queue->counters.bounced++;
+    }
+    waiting_end_try(w);
     return true;
 }
 

@@ -319,6 +319,9 @@ static void commit_part(struct session *s, const struct part_file *f)
              session_peer_literal(s, literal));
     snprintf(hold, sizeof(hold), "for a moderator of <%.250s> (%.250s)", f->part->address,
              f->part->moderated != NULL ? f->part->moderated : "");
+    struct queue_options options = tx->options;
+    if (f->part->moderated != NULL)
+        options.decide_by = (uint64_t)(clock_wall() + s->d->conf->moderation_lifetime / 1000);
     struct queue_envelope envelope = {
         .id = f->id,
         .sender = transaction_sender(tx, f->part),
@@ -328,7 +331,7 @@ static void commit_part(struct session *s, const struct part_file *f)
         .size = f->size,
         .trace_offset = f->trace_offset,
         .body_8bit = tx->body_8bit || tx->message->data.has_8bit,
-        .options = tx->options,
+        .options = options,
         .rcpts = rcpts,
         .rcpt_count = n,
     };

@@ -203,8 +203,8 @@ class DynamicGroupTest(GroupTest):
         self.assertIn(f"    memberURL: ldap:///{PEOPLE}??sub?(&(uid=u*)(sn=*))\n", told)
 
 
-class ListTest(GroupTest):
-    """Who may send to a list, and what becomes of it."""
+class ListStack(GroupTest):
+    """Lists with a policy."""
 
     @classmethod
     def prepare(cls, stack):
@@ -233,6 +233,19 @@ class ListTest(GroupTest):
 
     def setUp(self):
         wait_for("the lists", lambda: self.rcpt("other-name@example.org", "u1@example.org").startswith("250"))
+
+    def held(self, marker, **options):
+        with Talk(self.stack) as t:
+            self.send(t, marker, "u9@example.org", "watched@example.org", **options)
+            t.expect("250")
+        # What is not for the list has arrived.
+        wait_for(marker, lambda: self.mailboxes(marker))
+        waiting = self.stack.tool_json("queue")
+        return [m for m in waiting if "watched@example.org" in m.get("held", "")]
+
+
+class ListTest(ListStack):
+    """Who may send to a list, and what becomes of it."""
 
     def test_who_may_send(self):
         for recipient, sender, expect in (
@@ -286,15 +299,6 @@ class ListTest(GroupTest):
         self.assertEqual(set(paths), {"Return-Path: <bob@example.org>", "Return-Path: <a@example.com>"})
         self.assertEqual(set(self.mailboxes("list-errors").values()), {1})
 
-    def held(self, marker, **options):
-        with Talk(self.stack) as t:
-            self.send(t, marker, "u9@example.org", "watched@example.org", **options)
-            t.expect("250")
-        # What is not for the list has arrived.
-        wait_for(marker, lambda: self.mailboxes(marker))
-        waiting = self.stack.tool_json("queue")
-        return [m for m in waiting if "watched@example.org" in m.get("held", "")]
-
     def test_moderated(self):
         waiting = self.held("list-moderated")
         self.assertEqual(len(waiting), 1)
@@ -302,8 +306,28 @@ class ListTest(GroupTest):
         self.stack.tool("queue", "release", waiting[0]["id"])
         wait_for("the list's copies", lambda: len(self.mailboxes("list-moderated")) == 6)
         self.each_once("list-moderated", 6)
+        # What is refused comes back to the sender, with the reason.
+        waiting, = self.held("list-refused", sender="alice@example.org")
+        self.stack.tool("queue", "reject", waiting["id"], "off topic")
+        bounce = self.stack.wait_mail("alice", "off topic", 20).decode()
+        self.assertIn("Status: 5.7.2", bounce)
+        self.assertEqual(self.stack.tool("queue", "reject", waiting["id"], check=False).returncode, 1)
+        self.each_once("Subject: list-refused\r\n\r\nlist-refused", 1)
         # A moderator's own message waits for nobody.
         self.assertEqual(self.held("list-moderator", sender="bob@example.org"), [])
+
+class ModerationExpiryTest(ListStack):
+    CONF = {"moderation_lifetime": "3s"}
+
+    def test_expires(self):
+        """Also where the queue begins anew meanwhile, and knows of the message from its files."""
+        waiting, = self.held("list-expires", sender="alice@example.org")
+        queue, = self.stack.pids("dirigo-queue")
+        os.kill(queue, signal.SIGKILL)
+        bounce = self.stack.wait_mail("alice", "nobody has decided", 40).decode()
+        self.assertIn("watched@example.org", bounce)
+        wait_for("an empty queue", lambda: waiting["id"] not in [m["id"] for m in self.stack.tool_json("queue")])
+        self.each_once("Subject: list-expires\r\n\r\nlist-expires", 1)
 
 
 if __name__ == "__main__":
