@@ -226,13 +226,22 @@ static void on_readable(int ready, void *arg)
 
 /* ---- libldap ---- */
 
+/* Whether the server knows who we are without a name and a password. */
+static bool is_known_otherwise(const struct ldapconn *c)
+{
+    const struct conf *conf = c->env->conf;
+    bool tls =
+        c->target->kind == TARGET_TLS || (c->target->kind == TARGET_PLAIN && conf->start_tls);
+    return c->target->kind == TARGET_UNIX || (tls && conf->tls_cert[0] != '\0');
+}
+
 static void bind_service(struct ldapconn *c)
 {
     const struct conf *conf = c->env->conf;
     struct berval cred = {.bv_len = strlen(c->env->bind_pw), .bv_val = (char *)c->env->bind_pw};
     const char *dn = conf->bind_dn, *mech = LDAP_SASL_SIMPLE;
     int rc;
-    if (dn[0] == '\0' && c->target->kind != TARGET_UNIX) {
+    if (dn[0] == '\0' && !is_known_otherwise(c)) {
         become_ready(c);
         return;
     }

@@ -34,7 +34,7 @@ struct ldap_env {
 };
 
 enum ldapconn_identity {
-    LDAPCONN_SERVICE, /* bind_dn, EXTERNAL on ldapi, or anonymous */
+    LDAPCONN_SERVICE, /* bind_dn, EXTERNAL on ldapi or by certificate, or anonymous */
     LDAPCONN_NOBODY   /* not bound: for verifying passwords */
 };
 

@@ -80,7 +80,7 @@ static int read_targets(struct process *p, const struct conf *conf)
 
 static int make_tls(struct process *p, const struct conf *conf)
 {
-    const char *ca = conf->tls_ca_cert_file;
+    const char *ca = conf->tls_ca_cert_file, *cert = conf->tls_cert, *key = conf->tls_key;
     char *error = NULL;
     bool needed = conf->start_tls;
     for (size_t i = 0; i < p->env.target_count; i++)
@@ -88,7 +88,11 @@ static int make_tls(struct process *p, const struct conf *conf)
     if (!needed)
         return 0;
     p->env.tls = tls_client_new(conf->tls_require_cert ? TLS_VERIFY_PEER : TLS_VERIFY_NONE,
-                                ca[0] != '\0' ? ca : NULL, NULL, NULL, &error);
+                                ca[0] != '\0' ? ca : NULL, cert[0] != '\0' ? cert : NULL,
+                                key[0] != '\0'    ? key
+                                : cert[0] != '\0' ? cert
+                                                  : NULL,
+                                &error);
     if (p->env.tls != NULL)
         return 0;
     log_error("TLS towards the directory cannot be set up", LOG_STR("error", error));

@@ -1,6 +1,7 @@
 """The replica follows a real slapd: changes, deletions, renames, outages, restarts."""
 import imaplib
 import os
+import shutil
 import signal
 import socket
 import tempfile
@@ -425,6 +426,23 @@ class ConnectionTest(Lookup, unittest.TestCase):
             f.write("secret\n")
         self.start(server_host=f"ldap://localhost:{self.slapd.port}", start_tls="yes",
                    bind_dn=self.slapd.root_dn, bind_pw_file=password)
+
+    def test_client_certificate(self):
+        """The directory may be read by the holder of one certificate alone."""
+        other = f"{self.folder.name}/client"
+        os.mkdir(other)
+        cert, key = harness.certificate(other, "gateway")
+        for path in (other, cert, key):
+            shutil.chown(path, *(("dirigo-dir", "dirigo-dir") if os.geteuid() == 0 else (os.getuid(), os.getgid())))
+        harness.run("/usr/sbin/slapmodify", "-n", "0", "-F", f"{self.slapd.folder}/slapd.d", text_in=(
+            f"dn: cn=config\nchangetype: modify\nreplace: olcTLSCACertificateFile\nolcTLSCACertificateFile: {cert}\n-\n"
+            "replace: olcTLSVerifyClient\nolcTLSVerifyClient: try\n\n"
+            "dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\nreplace: olcAccess\n"
+            "olcAccess: to attrs=userPassword by anonymous auth by * none\n"
+            "olcAccess: to * by dn.exact=cn=gateway read by * none\n"))
+        self.start(server_host=f"ldaps://localhost:{self.slapd.tls_port}", tls_cert=cert, tls_key=key)
+        with self.stack.imap() as c:
+            c.login("bob", harness.PASSWORDS["bob"])
 
     def test_untrusted_certificate(self):
         other = f"{self.folder.name}/other"
