@@ -321,11 +321,31 @@ static void check_relayhost(struct check *c)
     free(host);
 }
 
+static void check_tokens(struct check *c)
+{
+    const struct conf *conf = c->conf;
+    const char *url = conf->oauth2_introspection_url;
+    bool offered = false;
+    for (size_t i = 0; i < conf->auth_mechanisms.n; i++)
+        offered = offered || str_ieq(conf->auth_mechanisms.v[i], "oauthbearer") ||
+                  str_ieq(conf->auth_mechanisms.v[i], "xoauth2");
+    if (offered && *conf->oauth2_jwks_file == '\0' && *url == '\0')
+        check_fault(c, "auth_mechanisms",
+                    "offers access tokens, which nothing can verify; set oauth2_jwks_file or "
+                    "oauth2_introspection_url");
+    if (*url != '\0' && !str_istarts(url, "https://") && !str_istarts(url, "http://127.0.0.1") &&
+        !str_istarts(url, "http://[::1]"))
+        check_fault(c, "oauth2_introspection_url",
+                    "\"%s\" would send tokens in clear text; write https://", url);
+}
+
 static void check_logins(struct check *c)
 {
     const struct conf *conf = c->conf;
-    check_words(c, "auth_mechanisms", &conf->auth_mechanisms,
-                "plain login scram-sha-1 scram-sha-256 scram-sha-512 external gssapi");
+    check_words(
+        c, "auth_mechanisms", &conf->auth_mechanisms,
+        "plain login scram-sha-1 scram-sha-256 scram-sha-512 external gssapi oauthbearer xoauth2");
+    check_tokens(c);
     check_words(c, "auth_ssl_cert_map", &conf->auth_ssl_cert_map, "certificate san dn rule");
     if (*conf->ssl_cert_dn_rule != '\0' && strstr(conf->ssl_cert_dn_rule, "=%u") == NULL)
         check_fault(c, "ssl_cert_dn_rule",

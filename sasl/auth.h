@@ -13,6 +13,7 @@
 #include "gateway/ipc/channel.h"
 #include "sasl/conversation.h"
 #include "sasl/fake.h"
+#include "sasl/oauth.h"
 #include "sasl/throttle.h"
 
 /* What exchanges want of the service around them. */
@@ -33,6 +34,7 @@ struct auth_process {
     struct ipc_client *binder; /* dirigo-directory, which verifies passwords */
     struct ipc_server *server;
     struct cyrus *cyrus;
+    struct oauth *oauth;
     struct throttle *throttle;
     struct guesses *guesses; /* at names that nobody has; dirigo-directory counts for entries */
     uint8_t fake_secret[FAKE_SECRET_LEN]; /* of made-up keys */
@@ -89,7 +91,7 @@ enum login_answer principal_login(struct auth_process *p, const char *text, stru
 enum login_answer act_for(struct auth_process *p, const struct login *actor,
                           const struct login *target, const char **by, const char **why);
 
-/* ---- exchange.c: the messages of protocol.h ---- */
+/* ---- exchange_serve.c: the messages of protocol.h ---- */
 
 extern const struct ipc_server_ops exchange_ops; /* arg: struct auth_process */
 

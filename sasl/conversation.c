@@ -8,6 +8,7 @@
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
 #include "gateway/base/str.h"
+#include "sasl/oauth_plugin.h"
 
 #define KEYS_PLUGIN "dircache"
 /* Longer names and passwords are nobody's. */
@@ -32,6 +33,7 @@ struct conversation {
     char *other;    /* whom it asks to act for, or NULL */
     char *password; /* wiped */
     bool unavailable;
+    struct oauth_state oauth;
     bool scram, gssapi;
     bool text;  /* what the mechanism's client sends has no NUL */
     bool bound; /* the client spoke of a channel binding */
@@ -119,7 +121,9 @@ static bool cyrus_has_mechanisms(const struct conf *conf)
     const char **list = sasl_global_listmech();
     bool all = true;
     for (size_t i = 0; i < conf->auth_mechanisms.n; i++) {
-        bool found = false;
+        /* Plugins that are added later are not in Cyrus' list. */
+        bool found = str_ieq(conf->auth_mechanisms.v[i], "oauthbearer") ||
+                     str_ieq(conf->auth_mechanisms.v[i], "xoauth2");
         for (size_t j = 0; list != NULL && list[j] != NULL; j++)
             found = found || str_ieq(list[j], conf->auth_mechanisms.v[i]);
         if (!found)
@@ -154,6 +158,8 @@ struct cyrus *cyrus_new(const struct conf *conf)
     int rc = sasl_server_init(c->callbacks, NULL);
     if (rc == SASL_OK)
         rc = sasl_auxprop_add_plugin(KEYS_PLUGIN, keys_init);
+    if (rc == SASL_OK && (cyrus_offers(c, "oauthbearer") || cyrus_offers(c, "xoauth2")))
+        rc = sasl_server_add_plugin("dirigo-oauth", oauth_plugin_init);
     if (rc != SASL_OK)
         log_error("Cyrus SASL cannot start", LOG_STR("error", sasl_errstring(rc, NULL, NULL)));
     if (rc != SASL_OK || !cyrus_has_mechanisms(conf))
@@ -358,6 +364,9 @@ void conversation_free(struct conversation **pc)
     *pc = NULL;
     sasl_dispose(&c->conn);
     mem_wipe_free_str(c->password);
+    oauth_message_clear(&c->oauth.message);
+    free(c->oauth.user);
+    free(c->oauth.error);
     free(c->user);
     free(c->other);
     free(c->binding_name);
@@ -375,7 +384,11 @@ static enum conversation_result conversation_result(struct conversation *c, int 
             return CONVERSATION_DENIED;
         return CONVERSATION_DONE;
     case SASL_CONTINUE:
-        return CONVERSATION_CONTINUE;
+        if (c->oauth.message.token == NULL || c->oauth.judged)
+            return CONVERSATION_CONTINUE;
+        if (c->oauth.message.user != NULL) /* for the log, until it is known */
+            (void)conversation_take_user(c, c->oauth.message.user, strlen(c->oauth.message.user));
+        return CONVERSATION_TOKEN;
     case SASL_NOMECH:
         return CONVERSATION_NO_MECHANISM;
     case SASL_BADPROT:
@@ -441,6 +454,28 @@ enum conversation_result conversation_step(struct conversation *c, const char *d
     if (!conversation_admits(c, data, len))
         return CONVERSATION_MALFORMED;
     int rc = sasl_server_step(c->conn, data, (unsigned)len, &challenge, &challenge_len);
+    return conversation_end_step(c, rc, challenge, challenge_len, out, out_len);
+}
+
+struct oauth_state *oauth_plugin_state(void *context)
+{
+    struct conversation *c = context;
+    return &c->oauth;
+}
+
+const char *conversation_token(const struct conversation *c)
+{
+    return c->oauth.message.token;
+}
+
+enum conversation_result conversation_verdict(struct conversation *c, const char *user,
+                                              const char *error, const char **out, size_t *out_len)
+{
+    const char *challenge = NULL;
+    unsigned challenge_len = 0;
+    c->oauth.user = user == NULL ? NULL : mem_strdup(user);
+    c->oauth.error = mem_strdup(error == NULL ? "" : error);
+    int rc = sasl_server_step(c->conn, "", 0, &challenge, &challenge_len);
     return conversation_end_step(c, rc, challenge, challenge_len, out, out_len);
 }
 

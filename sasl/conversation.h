@@ -43,6 +43,7 @@ struct conversation_setup {
 enum conversation_result {
     CONVERSATION_DONE,
     CONVERSATION_CONTINUE,
+    CONVERSATION_TOKEN, /* conversation_token has to be verified, then conversation_verdict told */
     CONVERSATION_DENIED,
     CONVERSATION_MALFORMED,
     CONVERSATION_NO_MECHANISM,
@@ -61,6 +62,12 @@ enum conversation_result conversation_start(struct conversation *c, const char *
                                             size_t *out_len);
 enum conversation_result conversation_step(struct conversation *c, const char *data, size_t len,
                                            const char **out, size_t *out_len);
+/* The access token of OAUTHBEARER and XOAUTH2, after CONVERSATION_TOKEN. */
+const char *conversation_token(const struct conversation *c);
+/* Whose it is; or NULL for one that is not good, and the JSON that says why. Goes on with the
+ * conversation. */
+enum conversation_result conversation_verdict(struct conversation *c, const char *user,
+                                              const char *error, const char **out, size_t *out_len);
 /* Who the client says it is, as far as is known; NULL before. */
 const char *conversation_user(const struct conversation *c);
 /* Whom it asks to act for, where that is another name; NULL: for itself. */

@@ -6,17 +6,22 @@ noinst_LIBRARIES += sasl/libsasl_server.a
 sasl_libsasl_server_a_SOURCES = \
 	%D%/conversation.c %D%/conversation.h \
 	%D%/fake.c %D%/fake.h \
+	%D%/jwt.c %D%/jwt.h \
+	%D%/oauth.c %D%/oauth.h \
+	%D%/oauth_message.c %D%/oauth_message.h \
+	%D%/oauth_plugin.c %D%/oauth_plugin.h \
 	%D%/throttle.c %D%/throttle.h
-sasl_libsasl_server_a_CFLAGS = $(AM_CFLAGS) $(SASL_CFLAGS)
+sasl_libsasl_server_a_CFLAGS = $(AM_CFLAGS) $(SASL_CFLAGS) $(CJOSE_CFLAGS) $(JANSSON_CFLAGS) $(CURL_CFLAGS)
 pkglibexec_PROGRAMS += dirigo-auth
-AUTH_SOURCES = %D%/act.c %D%/auth.h %D%/certificate.c %D%/certificate.h %D%/exchange.c %D%/login.c \
+AUTH_SOURCES = %D%/act.c %D%/auth.h %D%/certificate.c %D%/certificate.h %D%/exchange.c %D%/exchange.h \
+	%D%/exchange_decide.c %D%/exchange_serve.c %D%/login.c \
 	%D%/principal.c
 dirigo_auth_SOURCES = $(AUTH_SOURCES) %D%/main.c
 dirigo_auth_LDADD = $(SASL_SERVER_LIBS) $(SERVICE_LIBS) $(IPC_LIBS)
 dist_man_MANS += %D%/dirigo-auth.8
 
 SASL_SERVER_LIBS = sasl/libsasl_server.a directory/libdirectory_secrets.a \
-	$(DIRECTORY_CLIENT_LIBS) $(SASL_LIBS)
+	$(DIRECTORY_CLIENT_LIBS) $(SASL_LIBS) $(CJOSE_LIBS:-lcrypto=) $(JANSSON_LIBS) $(CURL_LIBS)
 
 if TESTS_ENABLED
 check_PROGRAMS += tests/unit/test_sasl_server

@@ -83,6 +83,7 @@ static int auth_start_service(struct service *s)
         return -1;
     }
     p->loop = service_loop(s);
+    p->oauth = oauth_new(p->conf, p->loop);
     p->throttle = throttle_new(&limits);
     p->guesses = guesses_new(limits.entries, (unsigned)p->conf->auth_bind_failure_limit,
                              p->conf->auth_bind_failure_time);
@@ -100,6 +101,7 @@ static void auth_stop(struct service *s)
     service_set_data(s, NULL);
     ipc_server_free(&p->server);
     ipc_client_free(&p->binder);
+    oauth_free(&p->oauth);
     throttle_free(&p->throttle);
     guesses_free(&p->guesses);
     cyrus_free(&p->cyrus);

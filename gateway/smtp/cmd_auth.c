@@ -48,7 +48,6 @@ const char *command_mechanisms(const struct session *s)
 static void auth_mode(struct session *s, bool on)
 {
     s->mode = on ? MODE_AUTH : MODE_COMMAND;
-    smtp_lines_set_max(&s->lines, on ? AUTH_LINE_MAX : (size_t)s->d->conf->line_length_limit);
 }
 
 static void send_challenge(struct session *s, const void *data, size_t len)

@@ -268,7 +268,7 @@ void session_new(struct smtpd *d, const struct flavour *flavour, int fd, const s
     s->flavour = flavour;
     s->peer = s->counted = *peer;
     id_new(s->id);
-    smtp_lines_init(&s->lines, (size_t)d->conf->line_length_limit);
+    smtp_lines_init(&s->lines, d->line_size - 1);
     s->trusted = evaluator_trusts(&d->evaluator, peer);
     s->may_name_client = networks_contain(&d->xclients, peer);
     TAILQ_INSERT_TAIL(&d->sessions, s, link);
@@ -363,6 +363,13 @@ static void pause_after_error(struct session *s)
     timer_set(s->pause_timer, s->d->conf->smtpd_error_sleep_time);
 }
 
+/* AUTH may bring an access token along, and then has a bound of its own (RFC 4954 section 4). */
+static bool may_be_as_long(const struct session *s, size_t len)
+{
+    return len <= (size_t)s->d->conf->line_length_limit ||
+           (s->login == NULL && str_ieq_n(s->d->line, "AUTH ", 5));
+}
+
 /* One line of input at most; the line is copied, for commands may touch the stream. */
 static void take_line(struct session *s, const void *data, size_t len)
 {
@@ -376,6 +383,8 @@ static void take_line(struct session *s, const void *data, size_t len)
         memcpy(d->line, line, n);
         d->line[n] = '\0';
     }
+    if (status == SMTP_LINE_READY && s->mode == MODE_COMMAND && !may_be_as_long(s, n))
+        status = SMTP_LINE_TOO_LONG;
     stream_consume(s->stream, used);
     if (status == SMTP_LINE_MORE)
         return;

@@ -107,4 +107,8 @@ tests_fuzz_fuzz_profile_SOURCES = tests/fuzz/fuzz_profile.c
 tests_fuzz_fuzz_profile_LDADD = directory/libdirectory_write.a $(DIRECTORY_CLIENT_LIBS) \
 	$(CONF_LIBS) $(BASE_LIBS)
 tests_fuzz_fuzz_profile_LDFLAGS = $(FUZZ_LDFLAGS)
+noinst_PROGRAMS += tests/fuzz/fuzz_oauth
+tests_fuzz_fuzz_oauth_SOURCES = tests/fuzz/fuzz_oauth.c sasl/oauth_message.c sasl/oauth_message.h
+tests_fuzz_fuzz_oauth_LDADD = $(BASE_LIBS)
+tests_fuzz_fuzz_oauth_LDFLAGS = $(FUZZ_LDFLAGS)
 endif

@@ -16,6 +16,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 FOREIGN = {
     r"(ldap|lber|openldap)\.h|ldap_.*\.h": ["directory/"],
     r"sasl/.*|sasl\.h": ["sasl/"],
+    r"cjose/.*|curl/.*|jansson\.h": ["sasl/"],
     r"unbound.*\.h": ["gateway/resolver/"],
     r"event2/.*": ["gateway/event/"],
     r"openssl/.*": ["gateway/event/", "gateway/filter/crypto.c"],
@@ -56,7 +57,7 @@ TLS = {"ssl", "crypto", "event_openssl"}
 LIBRARIES = {
     "dirigod": set(),
     "dirigo-directory": {"ldap", "lber", "lmdb", "idn2"} | TLS,
-    "dirigo-auth": {"sasl2", "lmdb", "idn2"},
+    "dirigo-auth": {"sasl2", "lmdb", "idn2", "cjose", "curl", "jansson"},
     "dirigo-resolver": {"unbound"} | TLS,
     "dirigo-smtpd": {"lmdb", "idn2"} | TLS,
     "dirigo-imapd": {"lmdb", "idn2"} | TLS,

@@ -15,6 +15,7 @@
 #include "gateway/base/str.h"
 #include "sasl/conversation.h"
 #include "sasl/fake.h"
+#include "sasl/oauth_message.h"
 #include "sasl/throttle.h"
 
 /* SCRAM-SHA-256 of the password "pencil" (RFC 7677 section 3), and an older key beside it. */
@@ -236,6 +237,33 @@ static void test_fake(void **state)
     free(d);
 }
 
+/* ---- access tokens ---- */
+
+static void parsed(const char *text, bool gs2, const char *user, const char *token)
+{
+    struct oauth_message m;
+    size_t len = strlen(text);
+    /* No part of it is a message. */
+    for (size_t i = 0; i < len; i++)
+        assert_int_equal(oauth_message_parse(text, i, gs2, &m), -1);
+    assert_int_equal(oauth_message_parse(text, len, gs2, &m), 0);
+    assert_string_equal(m.token, token);
+    if (user == NULL)
+        assert_null(m.user);
+    else
+        assert_string_equal(m.user, user);
+    oauth_message_clear(&m);
+}
+
+static void test_oauth_message(void **state)
+{
+    (void)state;
+    parsed("n,a=a=2Cb=3D@x,\001host=h\001port=1\001auth=Bearer tok\001\001", true, "a,b=@x", "tok");
+    parsed("y,,\001auth=bearer t.o-k_~+/=\001x=\001\001", true, NULL, "t.o-k_~+/=");
+    parsed("user=me@x\001auth=Bearer tok\001\001", false, "me@x", "tok");
+    parsed("user=\001auth=Bearer tok\001\001", false, NULL, "tok");
+}
+
 /* ---- throttle ---- */
 
 static void test_throttle(void **state)
@@ -332,10 +360,10 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hmac),     cmocka_unit_test(test_fake),
-        cmocka_unit_test(test_throttle), cmocka_unit_test(test_plain),
-        cmocka_unit_test(test_login),    cmocka_unit_test(test_scram),
-        cmocka_unit_test(test_binding),
+        cmocka_unit_test(test_hmac),          cmocka_unit_test(test_fake),
+        cmocka_unit_test(test_oauth_message), cmocka_unit_test(test_throttle),
+        cmocka_unit_test(test_plain),         cmocka_unit_test(test_login),
+        cmocka_unit_test(test_scram),         cmocka_unit_test(test_binding),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
