@@ -2,6 +2,7 @@
 
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include "gateway/base/str.h"
 
@@ -222,4 +223,69 @@ int smtp_xtext_encode(struct buf *out, const void *data, size_t len)
             return -1;
     }
     return 0;
+}
+
+/* So many digits as a number, or -1; moves *s. */
+static int take_digits(const char **s, int count)
+{
+    int n = 0;
+
+    for (; count > 0; count--, ++*s) {
+        if (**s < '0' || **s > '9')
+            return -1;
+        n = n * 10 + (**s - '0');
+    }
+    return n;
+}
+
+static bool take_char(const char **s, char c)
+{
+    bool is = upper(**s) == c;
+
+    *s += is;
+    return is;
+}
+
+/* "Z", or "+01:00": seconds east of UTC. */
+static int take_zone(const char **s, int *out)
+{
+    *out = 0;
+    if (take_char(s, 'Z'))
+        return 0;
+    int sign = take_char(s, '+') ? 1 : take_char(s, '-') ? -1 : 0;
+    int hours = sign == 0 ? -1 : take_digits(s, 2);
+    int minutes = hours < 0 || !take_char(s, ':') ? -1 : take_digits(s, 2);
+    *out = sign * (hours * 60 + minutes) * 60;
+    return hours >= 0 && hours < 24 && minutes >= 0 && minutes < 60 ? 0 : -1;
+}
+
+int smtp_datetime_parse(const char *s, int64_t *out)
+{
+    static const struct {
+        int digits, least, most;
+        char then;
+    } parts[] = {{4, 1970, 9999, '-'}, {2, 1, 12, '-'}, {2, 1, 31, 'T'},
+                 {2, 0, 23, ':'},      {2, 0, 59, ':'}, {2, 0, 60, '\0'}};
+    int value[6], zone;
+
+    for (size_t i = 0; i < 6; i++) {
+        value[i] = take_digits(&s, parts[i].digits);
+        if (value[i] < parts[i].least || value[i] > parts[i].most ||
+            (parts[i].then != '\0' && !take_char(&s, parts[i].then)))
+            return -1;
+    }
+    if (take_char(&s, '.') && take_digits(&s, 1) < 0)
+        return -1;
+    while (*s >= '0' && *s <= '9')
+        s++;
+    if (take_zone(&s, &zone) != 0 || *s != '\0')
+        return -1;
+    struct tm tm = {.tm_year = value[0] - 1900,
+                    .tm_mon = value[1] - 1,
+                    .tm_mday = value[2],
+                    .tm_hour = value[3],
+                    .tm_min = value[4],
+                    .tm_sec = value[5]};
+    *out = (int64_t)timegm(&tm) - zone;
+    return tm.tm_mday == value[2] || value[5] == 60 ? 0 : -1; /* no 31st of February */
 }

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "gateway/base/buf.h"
 #include "gateway/base/mem.h"
@@ -68,6 +69,10 @@ struct smtp_path_args {
 enum smtp_syntax smtp_path_args_parse(const char *arg, size_t len, const char *keyword, bool utf8,
                                       struct arena *arena, struct smtp_path_args *out,
                                       const char **error);
+
+/* A date and time of RFC 3339, such as 2026-11-24T23:00:00Z, as wall seconds; -1 for anything else.
+ */
+int smtp_datetime_parse(const char *s, int64_t *out);
 
 /* RFC 3461 section 4. Decoding appends raw bytes; -1 for a malformed value or past out's bound. */
 int smtp_xtext_decode(struct buf *out, const char *s, size_t len);

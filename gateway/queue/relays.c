@@ -88,6 +88,12 @@ static char *next_hop(const struct envelope_rcpt *r)
 
 /* ---- jobs ---- */
 
+static uint64_t job_rank(const struct job *job)
+{
+    uint64_t priority = job->waiting->envelope->options.priority;
+    return priority == QUEUE_PRIORITY_NONE ? QUEUE_PRIORITY(0) : priority;
+}
+
 static void job_free(struct job *job)
 {
     LIST_REMOVE(job, by_message);
@@ -196,6 +202,20 @@ static void relays_dispatch(struct queue *q)
     }
 }
 
+/* Behind the jobs of its priority (RFC 6710), before those of lower ones. */
+static void job_line_up(struct job *job)
+{
+    struct job_list *list = &job->destination->jobs;
+    uint64_t rank = job_rank(job);
+    struct job *before = TAILQ_LAST(list, job_list);
+    while (before != NULL && job_rank(before) < rank)
+        before = TAILQ_PREV(before, job_list, link);
+    if (before != NULL)
+        TAILQ_INSERT_AFTER(list, before, job, link);
+    else
+        TAILQ_INSERT_HEAD(list, job, link);
+}
+
 /* One job with the recipients that share the next hop of the i-th, as many as the limit allows. */
 static void relays_make_job(struct waiting *w, size_t i)
 {
@@ -218,7 +238,7 @@ static void relays_make_job(struct waiting *w, size_t i)
     snprintf(job->name, sizeof(job->name), "%.16s.%" PRIu64, e->id, ++q->job_number);
     job->waiting = w;
     job->destination = destination_get(q, hop);
-    TAILQ_INSERT_TAIL(&job->destination->jobs, job, link);
+    job_line_up(job);
     LIST_INSERT_HEAD(&w->job_list, job, by_message);
     q->job_count++;
     w->jobs++;

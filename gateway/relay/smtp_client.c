@@ -72,7 +72,8 @@ struct smtp_client {
     enum smtp_client_tls tls;
     char *name, *host;
     int64_t since;
-    bool pipelining, size, eightbit, dsn, utf8, starttls; /* offered by the server */
+    bool pipelining, size, eightbit, dsn, utf8, deliverby, priority,
+        starttls; /* offered by the server */
     bool secured;
     bool worn; /* not to be used again */
     struct transaction tx;
@@ -176,6 +177,19 @@ static void send_rcpt(struct smtp_client *c, const struct relay_rcpt *rcpt)
     stream_printf(c->stream, "\r\n");
 }
 
+/* BY with the time that is left (RFC 2852 section 4.1.4), and MT-PRIORITY. */
+static void send_time(struct smtp_client *c)
+{
+    const struct queue_options *o = &c->tx.job->options;
+
+    if (c->deliverby && o->deliver_by != 0)
+        stream_printf(c->stream, " BY=%lld;%s%s",
+                      (long long)((int64_t)o->deliver_by - clock_wall()),
+                      o->flags & QUEUE_BY_RETURN ? "R" : "N", o->flags & QUEUE_BY_TRACE ? "T" : "");
+    if (c->priority && o->priority != QUEUE_PRIORITY_NONE)
+        stream_printf(c->stream, " MT-PRIORITY=%d", (int)o->priority - 10);
+}
+
 static void send_mail(struct smtp_client *c)
 {
     const struct relay_job *job = c->tx.job;
@@ -185,6 +199,7 @@ static void send_mail(struct smtp_client *c)
         stream_printf(c->stream, " SIZE=%llu", (unsigned long long)(job->size - job->offset));
     if (c->eightbit && job->body_8bit)
         stream_printf(c->stream, " BODY=8BITMIME");
+    send_time(c);
     if (c->tx.utf8)
         stream_printf(c->stream, " SMTPUTF8");
     if (c->dsn && job->options.ret != QUEUE_RET_NONE)
@@ -334,6 +349,8 @@ static void on_ehlo_reply(struct smtp_client *c, const struct smtp_reply *reply)
     c->size = smtp_reply_keyword(reply, "SIZE", NULL, NULL);
     c->eightbit = smtp_reply_keyword(reply, "8BITMIME", NULL, NULL);
     c->utf8 = smtp_reply_keyword(reply, "SMTPUTF8", NULL, NULL);
+    c->deliverby = smtp_reply_keyword(reply, "DELIVERBY", NULL, NULL);
+    c->priority = smtp_reply_keyword(reply, "MT-PRIORITY", NULL, NULL);
     c->dsn = smtp_reply_keyword(reply, "DSN", NULL, NULL);
     c->starttls = smtp_reply_keyword(reply, "STARTTLS", NULL, NULL);
     if (c->starttls && !c->secured && c->tls != SMTP_CLIENT_TLS_NONE) {
@@ -463,7 +480,8 @@ static void on_secured(struct stream *s, void *arg)
     (void)s;
     c->secured = true;
     smtp_reply_free(&c->parser);
-    c->pipelining = c->size = c->eightbit = c->dsn = c->utf8 = c->starttls = false;
+    c->pipelining = c->size = c->eightbit = c->dsn = c->utf8 = c->deliverby = c->priority =
+        c->starttls = false;
     greet(c, EHLO); /* RFC 3207 section 4.2: what was said in clear is forgotten */
 }
 
@@ -539,6 +557,12 @@ void smtp_client_set_ops(struct smtp_client *c, const struct smtp_client_ops *op
  */
 static bool fits(struct smtp_client *c, const struct relay_job *job, struct relay_rcpt *rcpt)
 {
+    /* RFC 2852 section 4.1.4.2: who cannot return it in time does not get it. */
+    if (job->options.deliver_by != 0 && (job->options.flags & QUEUE_BY_RETURN) && !c->deliverby) {
+        relay_rcpt_decide(rcpt, RELAY_BOUNCED, false, c->host, 0, "5.3.3",
+                          "the host does not offer DELIVERBY, which this message asks for");
+        return false;
+    }
     if (c->utf8 || (!(job->options.flags & QUEUE_UTF8) && !rcpt->utf8))
         return true;
     relay_rcpt_decide(rcpt, RELAY_BOUNCED, false, c->host, 0, "5.6.7",

@@ -1,7 +1,9 @@
 /* The service extensions that EHLO offers, and which of them the configuration withholds. */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
+#include "gateway/base/clock.h"
 #include "gateway/base/str.h"
 #include "gateway/smtp/smtpd.h"
 
@@ -20,6 +22,10 @@ static const struct {
     {"DSN", EXT_DSN},
     {"CHUNKING", EXT_CHUNKING},
     {"SMTPUTF8", EXT_SMTPUTF8},
+    {"FUTURERELEASE", EXT_FUTURERELEASE},
+    {"DELIVERBY", EXT_DELIVERBY},
+    {"MT-PRIORITY", EXT_MT_PRIORITY},
+    {"LIMITS", EXT_LIMITS},
 };
 
 #define EXTENSIONS (sizeof(extensions) / sizeof(extensions[0]))
@@ -55,11 +61,27 @@ bool extension_offered(const struct session *s, enum extension e)
         return command_mechanisms(s)[0] != '\0';
     case EXT_XCLIENT:
         return s->may_name_client;
+    case EXT_FUTURERELEASE:
+        return f->submission && s->d->conf->future_release_limit > 0;
+    case EXT_MT_PRIORITY:
+        return f->submission;
     case EXT_ETRN:
         return !f->submission && !f->lmtp;
     default:
         return true;
     }
+}
+
+/* The longest interval and the latest time (RFC 4865 section 4). */
+static void future_release(const struct conf *conf, char *dst, size_t size)
+{
+    int64_t most = conf->future_release_limit / 1000;
+    time_t latest = (time_t)(clock_wall() + most);
+    struct tm tm;
+
+    gmtime_r(&latest, &tm);
+    int n = snprintf(dst, size, " %lld ", (long long)most);
+    strftime(dst + n, size - (size_t)n, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }
 
 /* What follows the keyword. */
@@ -72,6 +94,10 @@ static void put_values(struct session *s, enum extension e, char *dst, size_t si
         snprintf(dst, size, " %llu", (unsigned long long)conf->message_size_limit);
     else if (e == EXT_XCLIENT)
         snprintf(dst, size, " NAME REVERSE_NAME ADDR PORT PROTO HELO");
+    else if (e == EXT_FUTURERELEASE)
+        future_release(conf, dst, size);
+    else if (e == EXT_LIMITS)
+        snprintf(dst, size, " RCPTMAX=%lld", (long long)conf->smtpd_recipient_limit);
     else if (e == EXT_AUTH)
         snprintf(dst, size, " %s", command_mechanisms(s));
 }

@@ -1,6 +1,7 @@
 /* The parameters of MAIL and RCPT: one function each, which replies where it returns false. */
 #include <string.h>
 
+#include "gateway/base/clock.h"
 #include "gateway/base/str.h"
 #include "gateway/smtp/smtpd.h"
 
@@ -88,14 +89,99 @@ static bool mail_utf8(struct session *s, struct transaction *tx, const char *val
     return true;
 }
 
+/* RFC 4865: nothing is delivered before this time, which is at most future_release_limit away. */
+static bool hold(struct session *s, struct transaction *tx, int64_t until)
+{
+    int64_t now = clock_wall();
+
+    if (tx->options.hold_until != 0)
+        return syntax(s, "One of HOLDFOR and HOLDUNTIL, once");
+    if (until - now > s->d->conf->future_release_limit / 1000) {
+        session_reply(s, 501, "5.5.4", "Held back for too long: at most %lld seconds",
+                      (long long)(s->d->conf->future_release_limit / 1000));
+        return false;
+    }
+    tx->options.hold_until = until > now ? (uint64_t)until : (uint64_t)now;
+    return true;
+}
+
+static bool mail_hold_for(struct session *s, struct transaction *tx, const char *value)
+{
+    uint64_t seconds;
+
+    if (value == NULL || strlen(value) > 9 ||
+        str_uint(value, strlen(value), 999999999, &seconds) != 0)
+        return syntax(s, "HOLDFOR needs a number of seconds");
+    return hold(s, tx, clock_wall() + (int64_t)seconds);
+}
+
+static bool mail_hold_until(struct session *s, struct transaction *tx, const char *value)
+{
+    int64_t until;
+
+    if (value == NULL || smtp_datetime_parse(value, &until) != 0)
+        return syntax(s, "HOLDUNTIL needs a date and time as RFC 3339 has them");
+    return hold(s, tx, until);
+}
+
+/* "SECONDS;MODE[T]" (RFC 2852 section 4) */
+static bool mail_by(struct session *s, struct transaction *tx, const char *value)
+{
+    static const char error[] = "BY needs seconds, a semicolon and R or N, with T or not";
+    const char *p = value;
+    uint64_t seconds;
+
+    if (p == NULL || tx->options.deliver_by != 0)
+        return syntax(s, error);
+    bool negative = *p == '-';
+    p += *p == '-' || *p == '+';
+    size_t digits = strcspn(p, ";");
+    if (digits == 0 || digits > 9 || p[digits] != ';' ||
+        str_uint(p, digits, 999999999, &seconds) != 0)
+        return syntax(s, error);
+    p += digits + 1;
+    bool back = *p == 'R' || *p == 'r', trace = *p != '\0' && (p[1] == 'T' || p[1] == 't');
+    if ((!back && *p != 'N' && *p != 'n') || p[trace ? 2 : 1] != '\0')
+        return syntax(s, error);
+    if (back && (negative || seconds == 0))
+        return syntax(s, "BY: the time to return the message at has passed");
+    int64_t by = clock_wall() + (negative ? -(int64_t)seconds : (int64_t)seconds);
+    tx->options.deliver_by = by > 0 ? (uint64_t)by : 1;
+    tx->options.flags |= (back ? QUEUE_BY_RETURN : 0u) | (trace ? QUEUE_BY_TRACE : 0u);
+    return true;
+}
+
+/* RFC 6710; what is asked for beyond mt_priority_limit is what that allows. */
+static bool mail_priority(struct session *s, struct transaction *tx, const char *value)
+{
+    bool negative = value != NULL && *value == '-';
+    const char *digit = negative ? value + 1 : value;
+
+    if (digit == NULL || *digit < '0' || *digit > '9' || digit[1] != '\0' ||
+        tx->options.priority != QUEUE_PRIORITY_NONE)
+        return syntax(s, "MT-PRIORITY is a number from -9 to 9, once");
+    int64_t n = negative ? -(*digit - '0') : *digit - '0';
+    if (n > s->d->conf->mt_priority_limit)
+        n = s->d->conf->mt_priority_limit;
+    tx->options.priority = QUEUE_PRIORITY(n);
+    return true;
+}
+
 static const struct {
     const char *name;
     enum extension extension;
     bool (*take)(struct session *s, struct transaction *tx, const char *value);
 } mail[] = {
-    {"SIZE", EXT_SIZE, mail_size},  {"BODY", EXT_8BITMIME, mail_body},
-    {"AUTH", 0, mail_auth},         {"RET", EXT_DSN, mail_ret},
-    {"ENVID", EXT_DSN, mail_envid}, {"SMTPUTF8", EXT_SMTPUTF8, mail_utf8},
+    {"SIZE", EXT_SIZE, mail_size},
+    {"BODY", EXT_8BITMIME, mail_body},
+    {"AUTH", 0, mail_auth},
+    {"RET", EXT_DSN, mail_ret},
+    {"ENVID", EXT_DSN, mail_envid},
+    {"SMTPUTF8", EXT_SMTPUTF8, mail_utf8},
+    {"HOLDFOR", EXT_FUTURERELEASE, mail_hold_for},
+    {"HOLDUNTIL", EXT_FUTURERELEASE, mail_hold_until},
+    {"BY", EXT_DELIVERBY, mail_by},
+    {"MT-PRIORITY", EXT_MT_PRIORITY, mail_priority},
 };
 
 static bool unsupported(struct session *s, const char *name)

@@ -57,7 +57,11 @@ enum extension {
     EXT_8BITMIME = 1 << 6,
     EXT_DSN = 1 << 7,
     EXT_CHUNKING = 1 << 8,
-    EXT_SMTPUTF8 = 1 << 9
+    EXT_SMTPUTF8 = 1 << 9,
+    EXT_FUTURERELEASE = 1 << 10,
+    EXT_DELIVERBY = 1 << 11,
+    EXT_MT_PRIORITY = 1 << 12,
+    EXT_LIMITS = 1 << 13
 };
 
 /* The process. */

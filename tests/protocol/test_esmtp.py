@@ -5,6 +5,7 @@ import email
 import email.policy
 import shutil
 import tempfile
+import time
 import unittest
 
 import harness
@@ -262,6 +263,61 @@ class Chunking(EsmtpTest):
         t.say("NOOP", "250")
         self.stack.wait_mail("alice", "bdat-lmtp")
         self.stack.wait_mail("bob", "bdat-lmtp")
+
+
+class Time(EsmtpTest):
+    CONF = {"future_release_limit": "1h", "mt_priority_limit": "4", "smtpd_hard_error_limit": "100"}
+
+    def test_offered(self):
+        words = self.talk("submission", "alice").hello()
+        self.assertRegex(words, r"FUTURERELEASE 3600 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\n")
+        self.assertRegex(words, r"LIMITS RCPTMAX=1000")
+        self.assertIn("MT-PRIORITY", words)
+        self.assertIn("DELIVERBY", words)
+        words = self.talk().hello()
+        self.assertNotIn("FUTURERELEASE", words)
+        self.assertNotIn("MT-PRIORITY", words)
+
+    def test_syntax(self):
+        t = self.talk("submission", "alice")
+        for bad in ("HOLDFOR=3601", "HOLDFOR=x", "HOLDFOR=-1", "HOLDFOR=1 HOLDFOR=1", "HOLDUNTIL=tomorrow",
+                    "HOLDUNTIL=2099-01-01T00:00:00Z", "HOLDUNTIL=2026-02-31T00:00:00Z", "BY=1", "BY=1;X", "BY=;R", "BY=0;R",
+                    "BY=-1;R", "BY=1;RTT", "BY=1;R BY=1;R", "MT-PRIORITY=10", "MT-PRIORITY=", "MT-PRIORITY=--1"):
+            t.say(f"MAIL FROM:<alice@example.org> {bad}", "501")
+        for good in ("HOLDFOR=3600", "HOLDUNTIL=2020-01-01T00:00:00.5+01:00", "BY=-5;n", "BY=120;RT", "MT-PRIORITY=-9"):
+            t.say(f"MAIL FROM:<alice@example.org> {good}", "250")
+            t.say("RSET", "250")
+        self.talk().say("MAIL FROM:<a@example.net> HOLDFOR=5", "555")
+
+    def test_held_until_then(self):
+        begun = time.time()
+        self.send("held-here", ["bob@example.org"], ["HOLDFOR=3"])
+        self.stack.tool("queue", "flush")
+        self.stack.wait_mail("bob", "from held-here", 20)
+        self.assertGreaterEqual(time.time() - begun, 2)
+
+    def test_time_and_priority_are_told(self):
+        mx = self.server(2, keywords=("DELIVERBY", "MT-PRIORITY"))
+        self.send("by-told", ["x@far.example"], ["BY=900;R", "MT-PRIORITY=9"])
+        wait_for("the message", lambda: mx.messages)
+        self.assertRegex("\n".join(mx.lines), r"MAIL FROM:<alice@example.org> BY=(8\d\d|900);R MT-PRIORITY=4")
+
+    def test_returned_by_hosts_without_it(self):
+        self.server(2)
+        self.send("by-refused", ["x@far.example"], ["BY=900;R"])
+        _, _, _, rcpts, _ = self.report("by-refused")
+        self.assertEqual(rcpts["x@far.example"]["Status"], "5.3.3")
+
+    def test_returned_in_time(self):
+        self.send("by-return", ["x@late.far.example"], ["BY=2;R"])
+        _, _, _, rcpts, _ = self.report("Subject: by-return")
+        self.assertEqual(rcpts["x@late.far.example"]["Action"], "failed")
+
+    def test_told_in_time(self):
+        self.send("by-notice", ["y@late.far.example"], ["BY=1;N"])
+        _, _, _, rcpts, _ = self.report("Subject: by-notice")
+        self.assertEqual(rcpts["y@late.far.example"]["Action"], "delayed")
+        self.stack.tool("queue", "delete", "ALL")
 
 
 class Utf8(EsmtpTest):
