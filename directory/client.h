@@ -179,6 +179,8 @@ enum entry_attr {
     ATTR_PARTNER_CERTIFICATE, /* fingerprints */
     ATTR_PARAMETER,           /* "name = value" */
     ATTR_CONFIG_HOST,         /* the hosts that it is for; none: all */
+    ATTR_DKIM_KEY,            /* of a domain: "SELECTOR" or "SELECTOR NAME" of its private keys */
+    ATTR_DMARC_ACTION,        /* of a domain: the most that is done because of an author's policy */
     ATTR_COUNT
 };
 

@@ -136,6 +136,8 @@ const char *entry_attr_name(enum entry_attr attr)
         [ATTR_CERTIFICATE] = "certificate",
         [ATTR_PRINCIPAL] = "principal",
         [ATTR_DELEGATE] = "delegate",
+        [ATTR_DKIM_KEY] = "dkimKey",
+        [ATTR_DMARC_ACTION] = "dmarcAction",
         [ATTR_END_OF_DATA_RESTRICTIONS] = "smtpdEndOfDataRestrictions",
         [ATTR_ETRN_RESTRICTIONS] = "smtpdEtrnRestrictions",
         [ATTR_PARTNER_KEY] = "partnerKey",

@@ -11,6 +11,12 @@ static const char *const kinds_smtp[] = {"smtp", "submission", "submissions", "l
 static const char *const kinds_imap[] = {"imap", "imaps", NULL};
 static const char *const kinds_pop3[] = {"pop3", "pop3s", NULL};
 
+/* Only where there is something to check or to sign. */
+static bool filter_wanted(const struct conf *conf)
+{
+    return conf->authentication_checks.n > 0 || *conf->dkim_key_directory != '\0';
+}
+
 const struct kind kinds[] = {
     {.name = "slapd", .stage = STAGE_EMBEDDED, .exec = embedded_exec, .ready = embedded_ready},
     {.name = "dirigo-directory",
@@ -23,6 +29,7 @@ const struct kind kinds[] = {
      .stage = STAGE_SERVICES,
      .flags = KIND_KEEP | KIND_RELAYS,
      .socket = "queue"},
+    {.name = "dirigo-filter", .stage = STAGE_SERVICES, .wanted = filter_wanted, .socket = "filter"},
     {.name = "dirigo-relay", .stage = STAGE_SESSIONS, .flags = KIND_MANY | KIND_KEEP | KIND_RELAYS},
     {.name = "dirigo-mailbox",
      .stage = STAGE_SESSIONS,
@@ -56,6 +63,8 @@ unsigned kind_count(const struct kind *kind, const struct conf *conf)
 {
     if (kind->stage == STAGE_EMBEDDED)
         return conf->embedded_directory ? 1 : 0;
+    if (kind->wanted != NULL && !kind->wanted(conf))
+        return 0;
     bool on = kind->protocols == NULL;
     for (size_t i = 0; i < conf->protocols.n && !on; i++)
         on = kind_serves(kind, conf->protocols.v[i]);

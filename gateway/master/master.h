@@ -53,6 +53,7 @@ struct kind {
     enum stage stage;
     unsigned flags;
     const char *socket; /* in run_directory: NAME.sock, of many NAME-INDEX.sock; NULL: none */
+    bool (*wanted)(const struct conf *conf); /* NULL: always */
     const char *const *protocols; /* services with TCP ports, ended by NULL; NULL: none */
     /* Not ours: executes the program in the child, and returns where it cannot. NULL: the binary in
      * daemon_directory, with a control channel. */

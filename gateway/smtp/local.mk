@@ -39,6 +39,7 @@ dirigo_smtpd_SOURCES = \
 	%D%/command.c \
 	%D%/effects.c \
 	%D%/expand.c \
+	%D%/filter.c \
 	%D%/extensions.c \
 	%D%/main.c \
 	%D%/message.c \
@@ -50,7 +51,7 @@ dirigo_smtpd_SOURCES = \
 	%D%/submit.c \
 	%D%/trace.c \
 	%D%/transaction.c
-dirigo_smtpd_LDADD = $(EVALUATE_LIBS) gateway/session/libsession.a gateway/queue/libqueue_client.a sasl/libsasl_client.a \
+dirigo_smtpd_LDADD = $(EVALUATE_LIBS) $(FILTER_CLIENT_LIBS) gateway/session/libsession.a gateway/queue/libqueue_client.a sasl/libsasl_client.a \
 	$(SERVICE_LIBS) gateway/ipc/libipc.a \
 	$(PROTO_LIBS) $(TLS_LIBS)
 

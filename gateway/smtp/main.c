@@ -143,6 +143,9 @@ static int smtpd_start(struct service *service)
                                       d->conf->resolver_timeout);
     d->evaluator.policy = policy_client_new(d->loop, d->conf, service_run_path(service, "."));
     d->auth = auth_client_new(d->loop, service_run_path(service, "auth.sock"), d->conf);
+    if (d->conf->authentication_checks.n > 0 || *d->conf->dkim_key_directory != '\0')
+        d->filter = filter_client_new(d->loop, service_run_path(service, "filter.sock"),
+                                      d->conf->filter_timeout);
     d->queue = queue_client_new(d->loop, service_run_path(service, "queue.sock"));
     d->report = timer_new(d->loop, send_report, d);
     d->gate = haproxy_gate_new(d->loop, d->conf, smtpd_take, d);
@@ -185,6 +188,7 @@ static void smtpd_stop(struct service *service)
     haproxy_gate_free(&d->gate);
     timer_free(&d->report);
     queue_client_free(&d->queue);
+    filter_client_free(&d->filter);
     auth_client_free(&d->auth);
     dns_client_free(&d->evaluator.dns);
     policy_client_free(&d->evaluator.policy);

@@ -5,6 +5,7 @@
  * a submitted message waits for its end, so that missing fields can be put before it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,8 @@
 struct message {
     struct session *session;
     char id[ID_STRLEN];
-    uint32_t open_id; /* of the question for a file */
+    uint32_t open_id;   /* of the question for a file */
+    uint32_t filter_id; /* of the question about the message */
     int fd;
     int error;    /* errno of the write that failed */
     bool holding; /* the header is not complete and trace not written */
@@ -29,6 +31,7 @@ struct message {
     struct buf gathered;
     uint64_t written;
     uint32_t trace_offset;
+    uint32_t own_fields; /* bytes in front of what the client has sent */
     struct smtp_data data;
 };
 
@@ -48,6 +51,8 @@ void message_free(struct message **pm)
     *pm = NULL;
     if (m->open_id != 0)
         queue_cancel(m->session->d->queue, m->open_id);
+    if (m->filter_id != 0)
+        filter_cancel(m->session->d->filter, m->filter_id);
     if (m->fd >= 0)
         close(m->fd);
     buf_free(&m->trace);
@@ -150,6 +155,7 @@ static void file_opened(int fd, bool full, void *arg)
         trace_headers(s, m->id, &m->trace, &m->trace_offset);
         for (size_t i = 0; i < s->tx->prepend_count; i++)
             buf_printf(&m->trace, "%s\r\n", s->tx->prepend[i]);
+        m->own_fields = (uint32_t)m->trace.len;
         m->holding = s->flavour->submission || s->d->conf->always_add_missing_headers;
         if (!m->holding) {
             m->gathered = m->trace;
@@ -486,6 +492,60 @@ static void expanded(struct session *s, enum expand_result result)
     session_resume(s);
 }
 
+/* ---- dirigo-filter ---- */
+
+static void filtered(const struct filter_result *result, void *arg)
+{
+    struct session *s = arg;
+    struct transaction *tx = s->tx;
+
+    tx->message->filter_id = 0;
+    switch (result->verdict) {
+    case FILTER_HOLD:
+        if (tx->hold == NULL)
+            tx->hold = arena_strdup(tx->arena, result->text);
+        break;
+    case FILTER_ACCEPT:
+        break;
+    case FILTER_REJECT:
+        reject(s, 550, "5.7.1", result->text);
+        session_resume(s);
+        return;
+    case FILTER_DEFER:
+        reject(s, 451, "4.7.1", result->text);
+        session_resume(s);
+        return;
+    }
+    tx->message->written = result->size;
+    if (!expand(s, expanded))
+        commit(s);
+}
+
+/* Has the message looked at, where that is wanted. */
+static bool filter(struct session *s)
+{
+    struct message *m = s->tx->message;
+    struct filter_request r = {.id = m->id,
+                               .flags = filter_flags(s),
+                               .size = m->written,
+                               .insert_at = m->trace_offset,
+                               .message_at = m->own_fields};
+    int fd;
+
+    if (r.flags == 0)
+        return false;
+    filter_describe(s, &r);
+    fd = fcntl(m->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) {
+        log_error("descriptor cannot be duplicated", LOG_STR("id", m->id), LOG_ERRNO(errno));
+        reject(s, 451, "4.3.0", "Out of descriptors");
+        return true;
+    }
+    session_wait(s, true);
+    m->filter_id = filter_ask(s->d->filter, &r, fd, filtered, s);
+    return true;
+}
+
 /* Nothing is left against it. */
 static void accept_message(struct session *s)
 {
@@ -493,7 +553,7 @@ static void accept_message(struct session *s)
         discard(s);
     else if (transaction_apply_effects(s) != 0)
         reject(s, 451, "4.3.5", "Server configuration error");
-    else if (!expand(s, expanded))
+    else if (!filter(s) && !expand(s, expanded))
         commit(s);
 }
 

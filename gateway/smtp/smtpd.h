@@ -28,6 +28,7 @@
 #include "gateway/base/netaddr.h"
 #include "gateway/base/uuid.h"
 #include "gateway/event/stream.h"
+#include "gateway/filter/client.h"
 #include "gateway/proto/smtp_command.h"
 #include "gateway/proto/smtp_data.h"
 #include "gateway/queue/client.h"
@@ -72,6 +73,7 @@ struct smtpd {
     struct tls_context *tls;
     struct auth_client *auth;
     struct queue_client *queue;
+    struct filter_client *filter; /* NULL: there is nothing to check or to sign */
     struct haproxy_gate *gate;
     struct networks xclients; /* who may use XCLIENT */
     struct evaluator evaluator;
@@ -382,6 +384,13 @@ void message_chunk_end(struct session *s);
 void message_free(struct message **m);
 /* The session ends: a commit that is under way goes on without it. */
 void message_orphan(struct session *s);
+
+/* ---- filter.c ---- */
+
+/* What dirigo-filter has to do with the session's messages, FILTER_*; 0: nothing. */
+unsigned filter_flags(const struct session *s);
+/* Fills in what the session and its transaction say; strings live as long as they. */
+void filter_describe(const struct session *s, struct filter_request *r);
 
 /* ---- submit.c ---- */
 

@@ -50,6 +50,8 @@ attribute dirigoQuota              quota
 attribute dirigoDomainName         domain
 attribute dirigoDomainTarget       domainTarget
 attribute dirigoCatchAll           catchAll
+attribute dirigoDkimKey            dkimKey
+attribute dirigoDmarcAction        dmarcAction
 attribute dirigoPolicyDN           policy
 attribute dirigoGlobalPolicy       globalPolicy
 attribute dirigoSmtpdClientRestrictions    smtpdClientRestrictions

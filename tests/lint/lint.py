@@ -17,6 +17,7 @@ FOREIGN = {
     r"(ldap|lber|openldap)\.h|ldap_.*\.h": ["directory/"],
     r"sasl/.*|sasl\.h": ["sasl/"],
     r"cjose/.*|curl/.*|jansson\.h": ["sasl/"],
+    r"libpsl\.h": ["gateway/filter/suffix.c"],
     r"unbound.*\.h": ["gateway/resolver/"],
     r"event2/.*": ["gateway/event/"],
     r"openssl/.*": ["gateway/event/", "gateway/filter/crypto.c"],
@@ -28,6 +29,7 @@ FOREIGN = {
 # Headers that one part offers to others; everything else in a folder is its own.
 PUBLIC = {
     "gateway/resolver": {"client.h", "protocol.h"},
+    "gateway/filter": {"client.h", "spf.h"},
     "gateway/queue": {"client.h", "options.h", "protocol.h"},
     "gateway/session": {"front_tls.h", "haproxy_gate.h", "handoff.h", "login.h"},
     "gateway/store": {"names.h", "session.h", "mailbox.h", "owner.h", "view.h", "message.h"},
@@ -58,6 +60,7 @@ LIBRARIES = {
     "dirigod": set(),
     "dirigo-directory": {"ldap", "lber", "lmdb", "idn2"} | TLS,
     "dirigo-auth": {"sasl2", "lmdb", "idn2", "cjose", "curl", "jansson"},
+    "dirigo-filter": {"crypto", "lmdb", "psl", "idn2"},
     "dirigo-resolver": {"unbound"} | TLS,
     "dirigo-smtpd": {"lmdb", "idn2"} | TLS,
     "dirigo-imapd": {"lmdb", "idn2"} | TLS,
