@@ -40,8 +40,8 @@ def remote(address, host=None):
     return (REMOTE, uuid.UUID(int=0), address, address, host)
 
 
-def options(body, flags=0, ret=0, priority=0, hold=0, by=0, envid=None):
-    return body.u8(flags).u8(ret).u8(priority).u64(hold).u64(by).str(envid)
+def options(body, flags=0, ret=0, priority=0, hold=0, by=0, decide=0, envid=None):
+    return body.u8(flags).u8(ret).u8(priority).u64(hold).u64(by).u64(decide).str(envid)
 
 
 class Directory:
@@ -203,7 +203,7 @@ class QueueTest(unittest.TestCase):
         self.assertEqual(m.kind, JOB)
         job = {"name": m.str(), "id": m.str(), "sender": m.str(), "size": m.data and self.u64(m), "trace": m.u32(),
                "8bit": m.u8(), "flags": m.u8(), "ret": m.u8(), "priority": m.u8(), "hold": self.u64(m),
-               "by": self.u64(m), "envid": m.str(), "hop": m.str()}
+               "by": self.u64(m), "decide": self.u64(m), "envid": m.str(), "hop": m.str()}
         rcpts = [(m.str(), m.u8(), m.str()) for _ in range(m.u32())]
         job["to"] = [r[0] for r in rcpts]
         job["dsn"] = [r[1:] for r in rcpts]

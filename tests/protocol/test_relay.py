@@ -207,7 +207,7 @@ mx4 A 127.0.0.4
         fd = os.memfd_create("message")
         os.write(fd, TRACE + text)
         body = alone.Body().str(job).str("id1").str("s@example.net").u64(len(TRACE + text)).u32(len(TRACE)).u8(eightbit)
-        body.u8(flags).u8(ret).u8(priority).u64(0).u64(by).str(envid)
+        body.u8(flags).u8(ret).u8(priority).u64(0).u64(by).u64(0).str(envid)
         body.str(hop).u32(len(rcpts))
         for r in rcpts:
             address, notify, orcpt = r if isinstance(r, tuple) else (r, 0, None)

@@ -115,6 +115,7 @@ static void test_versions(void **state)
     assert_string_equal(e->rcpts[0].address, "b@example.org");
     e->options = (struct queue_options){.flags = QUEUE_UTF8, .ret = QUEUE_RET_FULL};
     e->options.hold_until = 1800000000;
+    e->options.decide_by = 1800000001;
     e->options.priority = QUEUE_PRIORITY(-9);
     e->options.envelope = mem_strdup("a+2Bb");
     e->rcpts[0].notify = QUEUE_NOTIFY_SUCCESS;
@@ -127,6 +128,7 @@ static void test_versions(void **state)
     assert_int_equal(f->options.flags, QUEUE_UTF8);
     assert_int_equal(f->options.ret, QUEUE_RET_FULL);
     assert_int_equal(f->options.hold_until, 1800000000);
+    assert_int_equal(f->options.decide_by, 1800000001);
     assert_int_equal(f->options.priority, QUEUE_PRIORITY(-9));
     assert_string_equal(f->options.envelope, "a+2Bb");
     assert_int_equal(f->rcpts[0].notify, QUEUE_NOTIFY_SUCCESS);
