@@ -342,9 +342,9 @@ static void check_tokens(struct check *c)
 static void check_logins(struct check *c)
 {
     const struct conf *conf = c->conf;
-    check_words(
-        c, "auth_mechanisms", &conf->auth_mechanisms,
-        "plain login scram-sha-1 scram-sha-256 scram-sha-512 external gssapi oauthbearer xoauth2");
+    check_words(c, "auth_mechanisms", &conf->auth_mechanisms,
+                "plain login scram-sha-1 scram-sha-256 scram-sha-512 external gssapi oauthbearer "
+                "xoauth2 cram-md5");
     check_tokens(c);
     check_words(c, "auth_ssl_cert_map", &conf->auth_ssl_cert_map, "certificate san dn rule");
     if (*conf->ssl_cert_dn_rule != '\0' && strstr(conf->ssl_cert_dn_rule, "=%u") == NULL)

@@ -177,6 +177,24 @@ static void take_secret(struct profile_entry *p, const char *value, size_t len)
         append_text(p->secrets, value, len);
 }
 
+/* A value that begins with a scheme is a hash, unless the scheme says that it is none (RFC 2307).
+ */
+static void take_clear(struct profile_entry *p, const char *value, size_t len)
+{
+    static const char *const none[] = {"{CLEARTEXT}", "{CLEAR}", "{PLAIN}"};
+    struct buf text = {0};
+    size_t skip = 0;
+    for (size_t i = 0; i < COUNT(none); i++)
+        if (len > strlen(none[i]) && str_ieq_n(value, none[i], strlen(none[i])))
+            skip = strlen(none[i]);
+    if (len == 0 || (value[0] == '{' && skip == 0) || memchr(value, '\0', len) != NULL)
+        return;
+    buf_append_str(&text, SECRETS_CLEAR);
+    buf_append(&text, value + skip, len - skip);
+    append_text(p->secrets, buf_str(&text), text.len);
+    buf_wipe_free(&text);
+}
+
 static void take_certificate(struct profile_entry *p, const char *der, size_t len)
 {
     uint8_t hash[HMAC_LEN];
@@ -197,6 +215,9 @@ static void take(struct profile_entry *p, const struct profile_row *row, const c
         return;
     case TAKE_SECRET:
         take_secret(p, value, len);
+        return;
+    case TAKE_CLEAR:
+        take_clear(p, value, len);
         return;
     case TAKE_CERTIFICATE:
         take_certificate(p, value, len);
@@ -385,10 +406,11 @@ static bool stands_for(const struct profile_table *t, const char *name, size_t l
     len = plain_len(name, len);
     if (len > 0 && name[0] == '=')
         return profile_logical(name + 1, len - 1, &own, &take) == 0 && take != TAKE_SECRET &&
-               (attr == ATTR_COUNT || attr == own);
+               take != TAKE_CLEAR && (attr == ATTR_COUNT || attr == own);
     const struct profile_slot *slot = profile_table_find(t, name, len);
     for (size_t i = 0; slot != NULL && i < slot->count; i++)
-        if (slot->rows[i]->take != TAKE_SECRET && slot->rows[i]->take != TAKE_NOTHING &&
+        if (slot->rows[i]->take != TAKE_SECRET && slot->rows[i]->take != TAKE_CLEAR &&
+            slot->rows[i]->take != TAKE_NOTHING &&
             (attr == ATTR_COUNT || attr == slot->rows[i]->attr))
             return true;
     return false;

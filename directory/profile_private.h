@@ -36,6 +36,7 @@ enum profile_take {
     TAKE_QUOTA,
     TAKE_GLOBAL,
     TAKE_SECRET,
+    TAKE_CLEAR,       /* a password: kept where it is no hash */
     TAKE_CERTIFICATE, /* DER, of which the hash is kept */
     TAKE_NOTHING      /* the attribute means something else here */
 };

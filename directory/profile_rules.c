@@ -52,6 +52,7 @@ static const struct {
     {"quota", ATTR_QUOTA, TAKE_QUOTA},
     {"globalPolicy", ATTR_COUNT, TAKE_GLOBAL},
     {"authPassword", ATTR_COUNT, TAKE_SECRET},
+    {"clearPassword", ATTR_COUNT, TAKE_CLEAR},
     {"certificate", ATTR_CERTIFICATE, TAKE_CERTIFICATE},
     {"nothing", ATTR_COUNT, TAKE_NOTHING},
 };

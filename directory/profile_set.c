@@ -268,6 +268,8 @@ static void choose(struct choice *c, const struct profile *p)
 /* Nothing is known of the server: what was known of it before, or what fits most. */
 static bool is_likely(const struct profile *p, const char *before)
 {
+    if (p->condition_count == 0) /* it has to be named */
+        return false;
     if (before != NULL && *before != '\0') {
         size_t len = strcspn(before, "#");
         const char *cursor = before, *word;

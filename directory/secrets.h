@@ -16,6 +16,9 @@
 /* An entry has at most this many values; more are not kept. */
 #define SECRETS_MAX 16
 
+/* What a password in clear text begins with among the values, where a profile has them kept. */
+#define SECRETS_CLEAR "CLEAR$"
+
 struct secrets;
 
 /*

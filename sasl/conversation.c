@@ -34,7 +34,7 @@ struct conversation {
     char *password; /* wiped */
     bool unavailable;
     struct oauth_state oauth;
-    bool scram, gssapi;
+    bool scram, gssapi, cram;
     bool text;  /* what the mechanism's client sends has no NUL */
     bool bound; /* the client spoke of a channel binding */
     char *binding_name;
@@ -89,8 +89,11 @@ static int cyrus_verify_file(void *context, const char *file, sasl_verify_type_t
 {
     static const struct {
         const char *plugin, *mechanism; /* NULL: it is always loaded */
-    } wanted[] = {
-        {"libplain.", NULL}, {"liblogin.", NULL}, {"libscram.", NULL}, {"libgssapiv2.", "gssapi"}};
+    } wanted[] = {{"libplain.", NULL},
+                  {"liblogin.", NULL},
+                  {"libscram.", NULL},
+                  {"libcrammd5.", "cram-md5"},
+                  {"libgssapiv2.", "gssapi"}};
     const struct cyrus *c = context;
     const char *base = strrchr(file, '/');
     if (type != SASL_VRFY_PLUGIN)
@@ -256,8 +259,8 @@ static int keys_answer(struct conversation *c, sasl_server_params_t *sparams, co
 
 /*
  * Called for the authentication and for the authorisation identity; keys are of the first alone
- * (they are asked for with a star). userPassword is never answered: Cyrus would take its value, be
- * it a hash, for the clear text.
+ * (they are asked for with a star). userPassword is answered for CRAM-MD5 alone: Cyrus takes its
+ * value, be it a hash, for the clear text.
  */
 static int keys_lookup(void *glob_context, sasl_server_params_t *sparams, unsigned flags,
                        const char *user, unsigned ulen)
@@ -270,9 +273,10 @@ static int keys_lookup(void *glob_context, sasl_server_params_t *sparams, unsign
         return SASL_FAIL;
     if (flags & SASL_AUXPROP_AUTHZID)
         return SASL_OK;
+    const char *wanted = c->cram ? "*userPassword" : "*authPassword";
     p = sparams->utils->prop_get(sparams->propctx);
     for (; p != NULL && p->name != NULL; p++) {
-        if (strcmp(p->name, "*authPassword") != 0 || p->values != NULL)
+        if (strcmp(p->name, wanted) != 0 || p->values != NULL)
             continue;
         if (!conversation_take_user(c, user, ulen))
             return SASL_NOUSER;
@@ -438,7 +442,8 @@ enum conversation_result conversation_start(struct conversation *c, const char *
     unsigned challenge_len = 0;
     c->scram = str_istarts(mechanism, "SCRAM-");
     c->gssapi = str_ieq(mechanism, "GSSAPI");
-    c->text = c->scram || str_ieq(mechanism, "LOGIN") || str_ieq(mechanism, "EXTERNAL");
+    c->cram = str_ieq(mechanism, "CRAM-MD5");
+    c->text = c->scram || c->cram || str_ieq(mechanism, "LOGIN") || str_ieq(mechanism, "EXTERNAL");
     if (initial != NULL && !conversation_admits(c, initial, len))
         return CONVERSATION_MALFORMED;
     int rc =

@@ -31,6 +31,15 @@ static void fake_bytes(const uint8_t secret[FAKE_SECRET_LEN], const char *label,
     mem_wipe_free_str(text);
 }
 
+static char *fake_password(const uint8_t secret[FAKE_SECRET_LEN], const char *user)
+{
+    uint8_t bytes[HMAC_LEN];
+    struct buf out = {0};
+    fake_bytes(secret, "password", user, bytes, sizeof(bytes));
+    (void)str_base64_encode(&out, bytes, sizeof(bytes));
+    return buf_steal_str(&out);
+}
+
 char *fake_key(const uint8_t secret[FAKE_SECRET_LEN], const char *mechanism, unsigned iterations,
                const char *user)
 {
@@ -56,5 +65,7 @@ char *fake_key(const uint8_t secret[FAKE_SECRET_LEN], const char *mechanism, uns
         (void)str_base64_encode(&out, server, key_len);
         return buf_steal_str(&out);
     }
+    if (str_ieq(mechanism, "CRAM-MD5"))
+        return fake_password(secret, user);
     return NULL;
 }

@@ -11,8 +11,9 @@
 #define FAKE_SECRET_LEN 32
 
 /*
- * The value of authPassword (RFC 5803) for user under mechanism ("SCRAM-SHA-256"; a "-PLUS" behind
- * it is left out), or NULL for one that has no stored keys. The caller frees it.
+ * For CRAM-MD5 a password; else the value of authPassword (RFC 5803) for user under mechanism
+ * ("SCRAM-SHA-256"; a "-PLUS" behind it is left out), or NULL for one that has no stored keys. The
+ * caller frees it.
  */
 char *fake_key(const uint8_t secret[FAKE_SECRET_LEN], const char *mechanism, unsigned iterations,
                const char *user);

@@ -92,6 +92,19 @@ void login_clear(struct login *l)
     memset(l, 0, sizeof(*l));
 }
 
+/* Keeps the passwords in clear text. */
+static void keep_clear(struct secrets_list *list)
+{
+    size_t kept = 0, skip = strlen(SECRETS_CLEAR);
+    for (size_t i = 0; i < list->count; i++) {
+        char *value = list->value[i];
+        if (strncmp(value, SECRETS_CLEAR, skip) == 0)
+            list->value[kept++] = mem_strdup(value + skip);
+        mem_wipe_free_str(value);
+    }
+    list->count = kept;
+}
+
 /* Keeps the keys that mechanism can use. */
 static void keep_keys_of(struct secrets_list *list, const char *mechanism)
 {
@@ -121,7 +134,9 @@ int login_keys(struct auth_process *p, const char *name, const char *mechanism, 
         return -1;
     if (answer == LOGIN_FOUND) {
         enum answer keys = secrets_lookup(p->secrets, &login.owner, out);
-        if (keys == ANSWER_FOUND)
+        if (keys == ANSWER_FOUND && str_ieq(mechanism, "CRAM-MD5"))
+            keep_clear(out);
+        else if (keys == ANSWER_FOUND)
             keep_keys_of(out, mechanism);
         if (out->count > 0)
             *owner = login.owner;

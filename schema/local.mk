@@ -6,6 +6,7 @@ dist_schema_DATA = \
 profiledir = $(pkgdatadir)/schema/profiles
 dist_profile_DATA = \
 	%D%/profiles/ad.profile \
+	%D%/profiles/cleartext.profile \
 	%D%/profiles/dirigo.profile \
 	%D%/profiles/iredmail.profile \
 	%D%/profiles/kolab.profile \

@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """SASL on submission, IMAP and POP3 alike: bindings, among them tls-exporter (RFC 9266), which Python's ssl cannot
 give, and what a mechanism must not take."""
+import base64
+import hmac
 import re
 import ssl
 import subprocess
@@ -99,6 +101,69 @@ class Counted(StackTest):
                 took.append(time.monotonic() - start)
             self.assertGreaterEqual(took[1], 0.59)
             self.assertGreaterEqual(took[2], 1.19)
+
+
+class CramMd5(StackTest):
+    """With the profile and the mechanism, for entries that have clear text."""
+    PROFILES = "auto cleartext"
+
+    @classmethod
+    def prepare(cls, stack):
+        stack.conf.update({"auth_mechanisms": "plain scram-sha-256 cram-md5", "auth_failure_delay": "10ms",
+                           "auth_failure_delay_limit": "20ms", "login_failure_limit": "100",
+                           "bind_dn": stack.slapd.root_dn, "bind_pw": stack.slapd.root_pw,
+                           "directory_profiles": cls.PROFILES})
+
+    def cram(self, c, user, password):
+        reply = c.sasl("CRAM-MD5")
+        self.assertTrue(reply.startswith("+ "), reply)
+        digest = hmac.new(password.encode(), base64.b64decode(reply[2:]), "md5").hexdigest()
+        return c.answer(b64(f"{user} {digest}"))
+
+    def set_password(self, user, value):
+        self.stack.slapd.modify(f"dn: uid={user},ou=people,{SUFFIX}\nchangetype: modify\nreplace: userPassword\n"
+                                f"userPassword: {value}\n")
+
+    def try_once(self, user, password):
+        with connect(self.stack, "imap") as c:
+            return ok(self.cram(c, user, password))
+
+    def test_clear_text(self):
+        hashed = "{SSHA}WN2V6LP3fMHDSO80/OWX5o9W/NVCSHdBskH8mA=="
+        self.set_password("bob", "in the clear")
+        self.set_password("carol", "{CLEARTEXT}as well")
+        self.set_password("dave", "disabled")
+        self.set_password("alice", hashed)
+        for user, password in (("bob", "in the clear"), ("carol", "as well")):
+            wait_for(user, lambda u=user, p=password: self.try_once(u, p))
+        for service in SERVICES:
+            with self.subTest(service), connect(self.stack, service) as c:
+                replies = {self.cram(c, *who).split(" ", 1)[1] for who in (
+                    ("bob", "wrong"), ("alice", hashed), ("alice", PASSWORDS["alice"]), ("dave", "disabled"),
+                    ("nobody", "x"), ("bob", ""))}
+                self.assertEqual(len(replies), 1, replies)
+                self.assertTrue(ok(self.cram(c, "bob@example.org", "in the clear")))
+            with connect(self.stack, service) as c:  # stored keys go on beside it
+                self.assertTrue(ok(c.scram("alice", PASSWORDS["alice"])[0]))
+
+
+class NoClearText(CramMd5):
+    """Without the profile no password is kept, whoever reads the directory."""
+    PROFILES = "auto"
+
+    def test_clear_text(self):
+        self.set_password("bob", "in the clear")
+        self.stack.slapd.add(f"dn: uid=zoe,ou=people,{SUFFIX}\nobjectClass: inetOrgPerson\nobjectClass: dirigoUser\n"
+                             "uid: zoe\ncn: Zoe\nsn: Zoe\nmail: zoe@example.org\nuserPassword: zoe-clear\n")
+
+        def there():
+            with connect(self.stack, "imap") as c:
+                return ok(c.sasl_ir("PLAIN", plain("zoe", "zoe-clear")))
+        wait_for("zoe", there)
+        for service in SERVICES:
+            with connect(self.stack, service) as c:
+                for who in (("bob", "in the clear"), ("zoe", "zoe-clear")):
+                    self.assertTrue(self.cram(c, *who).startswith(WORDS["denied"][service]))
 
 
 class Network(StackTest):
