@@ -407,5 +407,6 @@ int conf_check(const struct conf *conf, struct buf *errors)
     check_network(&c);
     check_tls(&c);
     check_rest(&c);
-    return c.faults == 0 ? 0 : -1;
+    int rc = conf_directories_check(conf, errors);
+    return c.faults == 0 ? rc : -1;
 }

@@ -468,9 +468,37 @@ static bool conf_is_class(const struct conf *conf, const char *name)
     return false;
 }
 
+/* A further directory's own value: of the type that the common parameter has. */
+static bool conf_expand_own(struct conf_loading *l, struct conf_class *c)
+{
+    const char *param = conf_directory_param(&l->full->conf.directories, c->name);
+    struct buf out = {.max = CONF_VALUE_MAX}, why = {0};
+    struct conf scratch;
+    if (param == NULL)
+        return false;
+    int i = conf_find(param);
+    memset(&scratch, 0, sizeof(scratch));
+    if (c->text == NULL && conf_descs[i].type == CONF_TYPE_SECRET)
+        c->text = mem_strdup(c->raw);
+    else if (c->text == NULL && conf_expand(c->raw, &out, conf_reference, l, &why) == 0)
+        c->text = buf_steal_str(&out);
+    if (c->remote)
+        buf_append_str(&why, "may only stand in the file; write it there, and delete it here");
+    else if (c->text != NULL)
+        (void)conf_value_parse(&scratch, &conf_descs[i], c->text, &why);
+    if (why.len > 0)
+        conf_fault(l, c->origin, c->name, buf_str(&why));
+    conf_value_free(&scratch, &conf_descs[i]);
+    buf_free(&out);
+    buf_free(&why);
+    return true;
+}
+
 static void conf_expand_class(struct conf_loading *l, struct conf_class *c)
 {
     struct buf out = {.max = CONF_VALUE_MAX}, why = {0};
+    if (conf_expand_own(l, c))
+        return;
     if (!conf_is_class(&l->full->conf, c->name)) {
         conf_unknown(l, c->origin, c->name);
     } else if (c->text == NULL) {
@@ -585,7 +613,7 @@ void conf_free(struct conf **conf)
         struct conf_class *c = &full->classes[i];
         free(c->name);
         mem_wipe_free_str(c->raw);
-        free(c->text);
+        mem_wipe_free_str(c->text);
         free(c->origin);
     }
     free(full->classes);
@@ -627,6 +655,10 @@ void conf_encode(const struct conf *conf, bool directory, struct buf *out)
     }
     for (size_t i = 0; i < full->class_count; i++) {
         const struct conf_class *c = &full->classes[i];
+        const char *param = conf_directory_param(&conf->directories, c->name);
+        if (param != NULL && !directory &&
+            (conf_table[conf_find(param)].flags & CONF_FOR_DIRECTORY))
+            continue;
         buf_append(out, c->name, strlen(c->name) + 1);
         buf_append(out, c->text, strlen(c->text) + 1);
     }

@@ -100,6 +100,19 @@ const struct conf_param *conf_params(size_t *n);
 const char *conf_text(const struct conf *conf, const char *name);
 /* The list of a class that smtpd_restriction_classes names, or NULL. */
 const char *conf_class(const struct conf *conf, const char *name);
+
+/*
+ * Further directories (`directories`). A setting NAME_PARAMETER is one directory's own; the
+ * parameter that it stands for, or NULL where it is no such setting.
+ */
+#define CONF_DIRECTORIES_MAX 8
+const char *conf_directory_param(const struct conf_list *names, const char *setting);
+/* The configuration as one directory has it: its own settings in the place of the common ones. The
+ * caller frees it. NULL where they cannot be read together; that is logged. */
+struct conf *conf_for_directory(const struct conf *conf, const char *directory);
+/* Whether the names are names, and have what each needs; faults as conf_check appends them. */
+int conf_directories_check(const struct conf *conf, struct buf *errors);
+
 /* Where it came from: "default", "command line", "FILE:LINE", the DN of an entry, or in a process
  * "dirigod". */
 const char *conf_origin(const struct conf *conf, const char *name);

@@ -2,6 +2,7 @@ noinst_LIBRARIES += conf/libconf.a
 conf_libconf_a_SOURCES = \
 	%D%/check.c \
 	%D%/conf.c %D%/conf.h %D%/parameters.def \
+	%D%/directories.c \
 	%D%/lines.c %D%/lines.h \
 	%D%/networks.c %D%/networks.h \
 	%D%/value.c %D%/value.h

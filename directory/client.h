@@ -200,6 +200,8 @@ enum answer entry_by_principal(struct snapshot *snap, const char *principal,
                                const struct entry **out);
 /* The entry behind *uuid (zeros: the first of all), whose uuid *uuid gets; absent past the last. */
 enum answer entry_next(struct snapshot *snap, struct uuid *uuid, const struct entry **out);
+/* The name of the directory that an entry is of; "": the one without a name. */
+const char *snapshot_directory_of(const struct snapshot *snap, const struct entry *e);
 const struct uuid *entry_uuid(const struct entry *e);
 const char *entry_dn(const struct entry *e);
 unsigned entry_kinds(const struct entry *e);

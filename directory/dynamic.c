@@ -27,18 +27,21 @@ struct question {
 struct dynamic {
     const struct conf *conf;
     struct directory *directory;
-    struct source *source;
+    struct source *(*source_of)(void *arg, const struct uuid *group);
+    void *source_arg;
     LIST_HEAD(, question) questions;
     size_t count;
 };
 
 struct dynamic *dynamic_new(const struct conf *conf, struct directory *directory,
-                            struct source *source)
+                            struct source *(*source_of)(void *arg, const struct uuid *group),
+                            void *arg)
 {
     struct dynamic *d = mem_zalloc(sizeof *d);
     d->conf = conf;
     d->directory = directory;
-    d->source = source;
+    d->source_of = source_of;
+    d->source_arg = arg;
     LIST_INIT(&d->questions);
     return d;
 }
@@ -149,9 +152,12 @@ static void ask_next(struct question *q)
         finish(q, ANSWER_FOUND, NULL);
         return;
     }
-    if (answer == ANSWER_FOUND)
-        q->search =
-            source_search(q->dynamic->source, &url, members_max(q->dynamic), searched, q, &why);
+    struct source *source =
+        answer == ANSWER_FOUND ? q->dynamic->source_of(q->dynamic->source_arg, &q->group) : NULL;
+    if (answer == ANSWER_FOUND && source == NULL)
+        why = "the group cannot be read";
+    if (source != NULL)
+        q->search = source_search(source, &url, members_max(q->dynamic), searched, q, &why);
     if (q->search == NULL)
         finish(q, ANSWER_UNKNOWN, why);
 }

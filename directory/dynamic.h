@@ -10,7 +10,8 @@
 struct dynamic;
 /* All outlive it. */
 struct dynamic *dynamic_new(const struct conf *conf, struct directory *directory,
-                            struct source *source);
+                            struct source *(*source_of)(void *arg, const struct uuid *group),
+                            void *arg);
 /* Before the server's end of the channels is freed. */
 void dynamic_free(struct dynamic **d);
 /* DIRECTORY_MSG_MEMBERS: 0, or -1 where it is malformed. */

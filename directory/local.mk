@@ -1,4 +1,4 @@
-DIRECTORY_CLIENT_LIBS = directory/libdirectory_client.a $(LMDB_LIBS) $(IDN2_LIBS)
+DIRECTORY_CLIENT_LIBS = directory/libdirectory_client.a conf/libconf.a $(LMDB_LIBS) $(IDN2_LIBS)
 
 # What every process that looks something up links: the replica's reader, resolution, policies.
 noinst_LIBRARIES += directory/libdirectory_client.a

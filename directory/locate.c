@@ -123,7 +123,8 @@ static enum answer find_user(struct snapshot *snap, const struct address *a,
     const struct look look = {.snap = snap,
                               .how = how,
                               .arena = arena,
-                              .by_name = out->domain == NULL,
+                              .by_name =
+                                  out->domain == NULL && !snapshot_domain_listed(snap, a->domain),
                               .by_maps = maps_in_use(conf) && is_own_domain(conf, a->domain)};
     enum answer answer = find_local(&look, a, out);
     size_t len = strcspn(a->local, delimiters);
@@ -158,11 +159,12 @@ static enum answer rewrite_domain(struct address *a, struct located *out)
     return ANSWER_UNKNOWN;
 }
 
-static enum answer nobody(const struct snapshot *snap, struct located *out)
+static enum answer nobody(const struct snapshot *snap, const char *domain, struct located *out)
 {
+    bool in_sync = snapshot_domain_in_sync(snap, domain);
     out->dn = out->domain == NULL ? NULL : entry_dn(out->domain);
-    out->reason = snapshot_in_sync(snap) ? "no such address" : away;
-    if (!snapshot_in_sync(snap))
+    out->reason = in_sync ? "no such address" : away;
+    if (!in_sync)
         return ANSWER_UNKNOWN;
     if (out->domain == NULL || entry_count(out->domain, ATTR_CATCHALL) == 0)
         return ANSWER_ABSENT;
@@ -195,7 +197,7 @@ enum answer locate_target(struct snapshot *snap, struct address *a, const struct
             return answer;
         answer = rewrite_domain(a, out);
         if (answer == ANSWER_ABSENT)
-            return nobody(snap, out);
+            return nobody(snap, a->domain, out);
         if (answer == ANSWER_UNKNOWN)
             return ANSWER_UNKNOWN;
     }

@@ -22,23 +22,33 @@
 #define LOOKUP_THREADS 1
 #define PASSWORD_MAX   1024
 
-struct process {
+/* One directory: its servers, its replica, its binds. */
+struct instance {
+    struct process *process;
+    const char *name; /* "": the one without a name */
+    struct conf *own; /* NULL: the process' */
     struct ldap_env env;
     char *password; /* from bind_pw_file; NULL: conf's bind_pw */
     struct replica *replica;
     struct secrets_store *secrets;
     struct source *source;
     struct bindpool *pool;
+};
+
+struct process {
+    struct instance instances[1 + CONF_DIRECTORIES_MAX];
+    size_t count;
+    struct worker_pool *workers;
     struct aliasfiles *aliases; /* NULL: none */
     struct serve *serve;
     struct timer *beat;
     struct service *service;
-    struct directory *directory; /* a reader on the replica */
+    struct directory *directory; /* a reader on the first replica */
     struct buf settings;         /* that dirigod was told */
     bool told;
 };
 
-static int read_password(struct process *p, const struct conf *conf)
+static int read_password(struct instance *p, const struct conf *conf)
 {
     const char *path = conf->bind_pw_file;
     p->env.bind_pw = conf->bind_pw;
@@ -61,7 +71,7 @@ static int read_password(struct process *p, const struct conf *conf)
     return n < 0 ? -1 : 0;
 }
 
-static int read_targets(struct process *p, const struct conf *conf)
+static int read_targets(struct instance *p, const struct conf *conf)
 {
     struct ldap_env *env = &p->env;
     env->targets = mem_zalloc(conf->server_host.n * sizeof *env->targets);
@@ -78,7 +88,7 @@ static int read_targets(struct process *p, const struct conf *conf)
     return env->target_count > 0 ? 0 : -1;
 }
 
-static int make_tls(struct process *p, const struct conf *conf)
+static int make_tls(struct instance *p, const struct conf *conf)
 {
     const char *ca = conf->tls_ca_cert_file, *cert = conf->tls_cert, *key = conf->tls_key;
     char *error = NULL;
@@ -100,7 +110,7 @@ static int make_tls(struct process *p, const struct conf *conf)
     return -1;
 }
 
-static int load_profiles(struct process *p, const struct conf *conf)
+static int load_profiles(struct instance *p, const struct conf *conf)
 {
     struct buf errors = {0};
     p->env.profiles = profile_set_load(conf, &errors);
@@ -110,6 +120,20 @@ static int load_profiles(struct process *p, const struct conf *conf)
     return p->env.profiles == NULL ? -1 : 0;
 }
 
+static int open_instance(struct process *p, const char *name, const struct conf *conf)
+{
+    struct instance *in = &p->instances[p->count++];
+    in->process = p;
+    in->name = name;
+    if (*name != '\0' && (conf = in->own = conf_for_directory(conf, name)) == NULL)
+        return -1;
+    in->env.conf = conf;
+    return read_password(in, conf) == 0 && read_targets(in, conf) == 0 && make_tls(in, conf) == 0 &&
+                   load_profiles(in, conf) == 0
+               ? 0
+               : -1;
+}
+
 static int process_open(struct service *s)
 {
     struct process *p = mem_zalloc(sizeof *p);
@@ -117,10 +141,10 @@ static int process_open(struct service *s)
     service_set_data(s, p);
     /* libldap takes nothing from ldap.conf, ~/.ldaprc or the environment. */
     setenv("LDAPNOINIT", "1", 1);
-    return read_password(p, conf) == 0 && read_targets(p, conf) == 0 && make_tls(p, conf) == 0 &&
-                   load_profiles(p, conf) == 0
-               ? 0
-               : -1;
+    int rc = open_instance(p, "", conf);
+    for (size_t i = 0; rc == 0 && i < conf->directories.n && i < CONF_DIRECTORIES_MAX; i++)
+        rc = open_instance(p, conf->directories.v[i], conf);
+    return rc;
 }
 
 /*
@@ -130,10 +154,11 @@ static int process_open(struct service *s)
 static void tell_settings(struct process *p)
 {
     struct buf now = {0};
-    if (replica_state(p->replica)->in_sync == 0)
+    const struct instance *first = &p->instances[0];
+    if (replica_state(first->replica)->in_sync == 0)
         return;
     struct snapshot *snap = snapshot_take(p->directory);
-    if (snap != NULL && config_collect(snap, p->env.conf->myhostname, &now) == 0 &&
+    if (snap != NULL && config_collect(snap, first->env.conf->myhostname, &now) == 0 &&
         (!p->told || now.len != p->settings.len ||
          (now.len > 0 && memcmp(now.data, p->settings.data, now.len) != 0))) {
         service_settings(p->service, now.data, now.len);
@@ -148,16 +173,20 @@ static void tell_settings(struct process *p)
 
 static void on_source_changed(bool in_sync, void *arg)
 {
-    struct process *p = arg;
-    tell_settings(p);
+    struct instance *in = arg;
+    struct process *p = in->process;
+    if (in == &p->instances[0])
+        tell_settings(p);
     if (p->serve != NULL)
         serve_sync_state(p->serve, in_sync);
 }
 
 static void on_commit(void *arg)
 {
-    struct process *p = arg;
-    tell_settings(p);
+    struct instance *in = arg;
+    struct process *p = in->process;
+    if (in == &p->instances[0])
+        tell_settings(p);
     if (p->serve != NULL)
         serve_replica_changed(p->serve);
 }
@@ -169,14 +198,14 @@ static void on_ended(const struct uuid *uuids, size_t n, void *arg)
         serve_ended(p->serve, uuids, n);
 }
 
-static int open_stores(struct process *p, const struct conf *conf)
+static int open_stores(struct instance *p, const struct conf *conf)
 {
     char *error = NULL;
-    char *dir = mem_printf("%s/replica", conf->state_directory);
+    char *dir = directory_path(conf, "replica", p->name);
     p->replica = replica_open(dir, conf->directory_map_size, &error);
     free(dir);
     if (p->replica != NULL) {
-        dir = mem_printf("%s/secrets", conf->state_directory);
+        dir = directory_path(conf, "secrets", p->name);
         p->secrets = secrets_store_open(dir, conf->directory_map_size, &error);
         free(dir);
     }
@@ -188,7 +217,7 @@ static int open_stores(struct process *p, const struct conf *conf)
 }
 
 /* Replica and keys are filled together, so a cookie that covers only one of them covers nothing. */
-static int match_stores(struct process *p)
+static int match_stores(struct instance *p)
 {
     struct buf cookie = {0};
     int rc = replica_cookie(p->replica, &cookie);
@@ -209,35 +238,68 @@ static int match_stores(struct process *p)
 static void on_beat(void *arg)
 {
     struct process *p = arg;
-    replica_beat(p->replica);
+    for (size_t i = 0; i < p->count; i++)
+        replica_beat(p->instances[i].replica);
+}
+
+static int start_instance(struct instance *in, struct loop *loop)
+{
+    struct process *p = in->process;
+    in->env.loop = loop;
+    if (open_stores(in, in->env.conf) < 0)
+        return -1;
+    if (match_stores(in) < 0) {
+        log_error("the replica cannot be read", LOG_STR("error", replica_error(in->replica)));
+        return -1;
+    }
+    if (p->workers == NULL)
+        p->workers = worker_pool_new(loop, LOOKUP_THREADS);
+    in->env.workers = p->workers;
+    if (in == &p->instances[0])
+        p->aliases = aliasfiles_new(in->env.conf, loop, p->workers, in->replica);
+    in->source = source_new(&in->env, in->replica, in->secrets, on_source_changed, in);
+    source_on_commit(in->source, on_commit);
+    in->pool = bindpool_new(&in->env);
+    return 0;
 }
 
 static int process_start(struct service *s)
 {
     struct process *p = service_data(s);
     const struct conf *conf = service_conf(s);
-    p->env.loop = service_loop(s);
-    p->env.conf = conf;
-    if (open_stores(p, conf) < 0)
-        return -1;
-    if (match_stores(p) < 0) {
-        log_error("the replica cannot be read", LOG_STR("error", replica_error(p->replica)));
-        return -1;
+    struct serve_part parts[1 + CONF_DIRECTORIES_MAX];
+    bool anew = false;
+    for (size_t i = 0; i < p->count; i++) {
+        struct instance *in = &p->instances[i];
+        if (start_instance(in, service_loop(s)) < 0)
+            return -1;
+        parts[i] = (struct serve_part){
+            .name = in->name, .replica = in->replica, .source = in->source, .pool = in->pool};
+        anew = anew || replica_made_anew(in->replica) || secrets_store_made_anew(in->secrets);
     }
-    p->beat = timer_new(p->env.loop, on_beat, p);
+    p->beat = timer_new(service_loop(s), on_beat, p);
     timer_repeat(p->beat, conf->directory_heartbeat_limit / 4);
     p->service = s;
-    p->directory = directory_on(conf, replica_db(p->replica));
-    p->env.workers = worker_pool_new(p->env.loop, LOOKUP_THREADS);
-    p->aliases = aliasfiles_new(conf, p->env.loop, p->env.workers, p->replica);
-    p->source = source_new(&p->env, p->replica, p->secrets, on_source_changed, p);
-    source_on_commit(p->source, on_commit);
-    p->pool = bindpool_new(&p->env);
-    p->serve = serve_new(s, p->replica, p->source, p->pool);
-    replica_on_ended(p->replica, on_ended, p);
-    if (replica_made_anew(p->replica) || secrets_store_made_anew(p->secrets))
+    p->directory = directory_on(conf, replica_db(p->instances[0].replica));
+    p->serve = serve_new(s, parts, p->count);
+    for (size_t i = 0; i < p->count; i++)
+        replica_on_ended(p->instances[i].replica, on_ended, p);
+    if (anew)
         service_renewed(s, "the replica");
     return 0;
+}
+
+static void close_instance(struct instance *in)
+{
+    replica_close(&in->replica);
+    secrets_store_close(&in->secrets);
+    tls_context_free(&in->env.tls);
+    profile_set_free(&in->env.profiles);
+    for (size_t i = 0; i < in->env.target_count; i++)
+        target_free(&in->env.targets[i]);
+    free(in->env.targets);
+    mem_wipe_free_str(in->password);
+    conf_free(&in->own);
 }
 
 static void process_stop(struct service *s)
@@ -247,22 +309,18 @@ static void process_stop(struct service *s)
         return;
     timer_free(&p->beat);
     serve_free(&p->serve);
-    bindpool_free(&p->pool);
-    if (p->source != NULL)
-        source_free(&p->source);
-    if (p->env.workers != NULL)
-        worker_pool_free(&p->env.workers);
+    for (size_t i = 0; i < p->count; i++) {
+        bindpool_free(&p->instances[i].pool);
+        if (p->instances[i].source != NULL)
+            source_free(&p->instances[i].source);
+    }
+    if (p->workers != NULL)
+        worker_pool_free(&p->workers);
     aliasfiles_free(&p->aliases);
     directory_close(&p->directory);
     buf_free(&p->settings);
-    replica_close(&p->replica);
-    secrets_store_close(&p->secrets);
-    tls_context_free(&p->env.tls);
-    profile_set_free(&p->env.profiles);
-    for (size_t i = 0; i < p->env.target_count; i++)
-        target_free(&p->env.targets[i]);
-    free(p->env.targets);
-    mem_wipe_free_str(p->password);
+    for (size_t i = 0; i < p->count; i++)
+        close_instance(&p->instances[i]);
     free(p);
 }
 

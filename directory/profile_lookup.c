@@ -90,8 +90,8 @@ void profile_frame_filter(const struct profile_table *t, struct buf *out)
     buf_append_str(out, "(|");
     for (size_t i = 0; i < t->class_slots; i++)
         if (t->classes[i] != NULL &&
-            (t->classes[i]->classes &
-             (CLASS_DOMAIN | CLASS_POLICY | CLASS_ACCESS | CLASS_RESTRICTIONS)) != 0)
+            (t->classes[i]->classes & (CLASS_DOMAIN | CLASS_POLICY | CLASS_ACCESS | CLASS_PARTNER |
+                                       CLASS_RESTRICTIONS | CLASS_CONFIG)) != 0)
             buf_printf(out, "(objectClass=%s)", t->classes[i]->name);
     buf_append_byte(out, ')');
 }

@@ -164,6 +164,18 @@ void directory_set_link(struct directory *d, struct directory_link *link);
 
 /* A reader on an environment that the caller keeps open: dirigo-directory's own. */
 struct directory *directory_on(const struct conf *conf, struct db *db);
+/* The replica of the next of conf's further directories. */
+void directory_add(struct directory *d, struct db *db);
+/* The folder of a directory's replica, or of its secrets ("replica", "secrets"); "": the first
+ * one. Allocated. */
+char *directory_path(const struct conf *conf, const char *what, const char *name);
+/*
+ * Whether absent may be said of an address in a domain that is ours: its directory is in sync,
+ * however the others are.
+ */
+bool snapshot_domain_in_sync(const struct snapshot *snap, const char *domain);
+/* Whether directory_domains of some directory names it. Such a domain needs no entry. */
+bool snapshot_domain_listed(const struct snapshot *snap, const char *domain);
 
 /* ---- writing: dirigo-directory alone ---- */
 

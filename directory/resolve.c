@@ -88,11 +88,14 @@ static void step(struct walk *w, unsigned depth, const char *address, const stru
         grow(w, w->steps, w->step_count, &w->step_capacity, sizeof *w->steps);
     if (steps == NULL)
         return;
+    const char *directory = e == NULL ? "" : snapshot_directory_of(w->snap, e);
     w->steps = steps;
-    w->steps[w->step_count++] = (struct resolve_step){.depth = depth,
-                                                      .address = arena_strdup(w->arena, address),
-                                                      .dn = e == NULL ? NULL : entry_dn(e),
-                                                      .what = what};
+    w->steps[w->step_count++] =
+        (struct resolve_step){.depth = depth,
+                              .address = arena_strdup(w->arena, address),
+                              .dn = e == NULL ? NULL : entry_dn(e),
+                              .directory = directory[0] == '\0' ? NULL : directory,
+                              .what = what};
 }
 
 /* ---- sets ---- */
@@ -589,7 +592,9 @@ static void resolve(struct walk *w, const char *address, struct resolution *out)
     struct address probe;
     walk_address(w, address, 0, NULL);
     /* What is no address can never be found; anything else is absent only in sync. */
-    if (w->count == 0 && !snapshot_in_sync(w->snap) && address_parse(&probe, address) == 0)
+    if (w->count == 0 && address_parse(&probe, address) == 0 &&
+        !snapshot_domain_in_sync(w->snap,
+                                 probe.domain[0] != '\0' ? probe.domain : w->conf->myorigin))
         w->unknown = true;
     tell(w, w->count == 0, out);
 }

@@ -45,8 +45,9 @@ struct delivery {
 /* One step on the way, for `dirigo lookup` and explain. */
 struct resolve_step {
     unsigned depth;
-    const char *address; /* what was looked up */
-    const char *dn;      /* the entry that answered, or NULL */
+    const char *address;   /* what was looked up */
+    const char *dn;        /* the entry that answered, or NULL */
+    const char *directory; /* its directory; NULL where it is the one without a name */
     const char
         *what; /* "user", "alias", "group", "domain alias", "catch-all", "remote", "loop" … */
 };

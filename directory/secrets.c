@@ -4,13 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "directory/replica.h"
 #include "directory/secrets_store.h"
 #include "gateway/base/mem.h"
 
 const struct db_table secrets_tables[] = {{.name = "secret"}, {0}};
 
 struct secrets {
-    struct db *db;
+    struct db *db[1 + CONF_DIRECTORIES_MAX]; /* of each directory */
+    size_t count;
     pthread_mutex_t lock; /* one read view at a time, and SASL steps run on worker threads */
 };
 
@@ -18,14 +20,18 @@ struct secrets *secrets_open(const struct conf *conf, char **error)
 {
     const struct db_options options = {.map_size = conf->directory_map_size,
                                        .tables = secrets_tables};
-    char *dir = mem_printf("%s/secrets", conf->state_directory);
-    struct db *db = db_open(dir, &options, error);
-    free(dir);
-    if (db == NULL)
-        return NULL;
     struct secrets *s = mem_zalloc(sizeof *s);
-    s->db = db;
     pthread_mutex_init(&s->lock, NULL);
+    for (; s->count <= conf->directories.n && s->count <= CONF_DIRECTORIES_MAX; s->count++) {
+        char *dir =
+            directory_path(conf, "secrets", s->count == 0 ? "" : conf->directories.v[s->count - 1]);
+        s->db[s->count] = db_open(dir, &options, error);
+        free(dir);
+        if (s->db[s->count] != NULL)
+            continue;
+        secrets_close(&s);
+        return NULL;
+    }
     return s;
 }
 
@@ -33,7 +39,8 @@ void secrets_close(struct secrets **s)
 {
     if (*s == NULL)
         return;
-    db_close(&(*s)->db);
+    for (size_t i = 0; i < (*s)->count; i++)
+        db_close(&(*s)->db[i]);
     pthread_mutex_destroy(&(*s)->lock);
     free(*s);
     *s = NULL;
@@ -53,26 +60,31 @@ static enum answer split(const char *data, size_t len, struct secrets_list *out)
     return out->count > 0 ? ANSWER_FOUND : ANSWER_UNKNOWN;
 }
 
-static enum answer look(struct secrets *s, const struct uuid *owner, struct secrets_list *out)
+static enum answer look(struct db *db, const struct uuid *owner, struct secrets_list *out)
 {
     const void *data;
     size_t len;
-    if (db_get(s->db, 0, SECRETS_COMPLETE, strlen(SECRETS_COMPLETE), &data, &len) != DB_OK)
+    if (db_get(db, 0, SECRETS_COMPLETE, strlen(SECRETS_COMPLETE), &data, &len) != DB_OK)
         return ANSWER_UNKNOWN;
-    enum db_result rc = db_get(s->db, 0, owner, sizeof *owner, &data, &len);
+    enum db_result rc = db_get(db, 0, owner, sizeof *owner, &data, &len);
     if (rc == DB_OK)
         return split(data, len, out);
     return rc == DB_NONE ? ANSWER_ABSENT : ANSWER_UNKNOWN;
 }
 
+/* One directory has the entry; where another one cannot tell, the keys may be there. */
 enum answer secrets_lookup(struct secrets *s, const struct uuid *owner, struct secrets_list *out)
 {
-    enum answer answer = ANSWER_UNKNOWN;
+    enum answer answer = ANSWER_ABSENT;
     out->count = 0;
     pthread_mutex_lock(&s->lock);
-    if (db_read_begin(s->db) == 0) {
-        answer = look(s, owner, out);
-        db_read_end(s->db);
+    for (size_t i = 0; i < s->count && answer != ANSWER_FOUND; i++) {
+        enum answer one = ANSWER_UNKNOWN;
+        if (db_read_begin(s->db[i]) == 0) {
+            one = look(s->db[i], owner, out);
+            db_read_end(s->db[i]);
+        }
+        answer = one == ANSWER_ABSENT ? answer : one;
     }
     pthread_mutex_unlock(&s->lock);
     return answer;

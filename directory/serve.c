@@ -25,6 +25,7 @@ struct verification {
     struct ipc_peer *peer;
     uint32_t id;
     struct serve *serve;
+    const struct serve_part *part; /* the directory that has the entry */
     struct uuid uuid;
     char *dn;
     char *password; /* for the cache */
@@ -35,9 +36,8 @@ struct verification {
 
 struct serve {
     struct service *service;
-    struct replica *replica;
-    struct source *source;
-    struct bindpool *pool;
+    struct serve_part parts[1 + CONF_DIRECTORIES_MAX];
+    size_t count;
     struct verified *verified;
     struct guesses *guesses;
     struct ipc_server *server;
@@ -79,12 +79,12 @@ static const char moved[] = "the entry has another name by now; the directory is
 static void on_checked(enum answer answer, void *arg)
 {
     struct verification *v = arg;
-    struct serve *s = v->serve;
+    struct source *source = v->part->source;
     bool stale = answer == ANSWER_ABSENT;
     finish(v, stale ? DIRECTORY_BIND_UNAVAILABLE : DIRECTORY_BIND_INVALID,
            stale ? moved : "the server refused the password");
     if (stale)
-        source_refresh(s->source, moved);
+        source_refresh(source, moved);
 }
 
 /*
@@ -103,14 +103,36 @@ static void on_verified(const struct bind_answer *a, void *arg)
     if (a->result == DIRECTORY_BIND_OK && !a->warned)
         verified_put(s->verified, &v->uuid, v->password, v->epoch);
     if (a->no_entry) {
+        source_refresh(v->part->source, moved);
         finish(v, DIRECTORY_BIND_UNAVAILABLE, moved);
-        source_refresh(s->source, moved);
         return;
     }
     if (a->result == DIRECTORY_BIND_INVALID)
-        v->check = source_check_dn(s->source, &v->uuid, v->dn, on_checked, v);
+        v->check = source_check_dn(v->part->source, &v->uuid, v->dn, on_checked, v);
     if (v->check == NULL)
         finish(v, a->result, a->text);
+}
+
+/* The directory that has an entry, and the entry's DN there. */
+static enum db_result find_owner(struct serve *s, const struct uuid *uuid, struct buf *dn,
+                                 const struct serve_part **part)
+{
+    enum db_result rc = DB_NONE;
+    for (size_t i = 0; i < s->count && rc == DB_NONE; i++) {
+        *part = &s->parts[i];
+        rc = replica_dn((*part)->replica, uuid, dn);
+    }
+    return rc;
+}
+
+/* Whether an entry that none of them has is known not to exist. */
+static bool all_in_sync(const struct serve *s)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (replica_state(s->parts[i].replica)->in_sync == 0 ||
+            strcmp(source_kind(s->parts[i].source), SOURCE_LOOKUP) == 0)
+            return false;
+    return true;
 }
 
 static int serve_bind(struct serve *s, struct ipc_peer *peer, struct msg *m)
@@ -120,8 +142,9 @@ static int serve_bind(struct serve *s, struct ipc_peer *peer, struct msg *m)
     const char *password = msg_get_str(m);
     if (msg_end(m) < 0 || password == NULL || ipc_peer_uid(peer) != geteuid())
         return -1;
-    enum db_result rc = replica_dn(s->replica, &uuid, &dn);
-    if (rc == DB_OK && replica_state(s->replica)->in_sync != 0 &&
+    const struct serve_part *part;
+    enum db_result rc = find_owner(s, &uuid, &dn, &part);
+    if (rc == DB_OK && replica_state(part->replica)->in_sync != 0 &&
         verified_has(s->verified, &uuid, password)) {
         send_bind_result(peer, msg_id(m), DIRECTORY_BIND_OK, "verified before");
     } else if (rc == DB_OK && !guesses_begin(s->guesses, &uuid)) {
@@ -131,15 +154,15 @@ static int serve_bind(struct serve *s, struct ipc_peer *peer, struct msg *m)
         v->peer = peer;
         v->id = msg_id(m);
         v->serve = s;
+        v->part = part;
         v->uuid = uuid;
         v->dn = mem_strdup(buf_str(&dn));
         LIST_INSERT_HEAD(&s->verifications, v, link);
         v->password = mem_strdup(password);
         v->epoch = verified_epoch(s->verified);
-        v->request = bindpool_verify(s->pool, v->dn, password, on_verified, v);
+        v->request = bindpool_verify(part->pool, v->dn, password, on_verified, v);
     } else {
-        bool gone = rc == DB_NONE && replica_state(s->replica)->in_sync != 0 &&
-                    strcmp(source_kind(s->source), SOURCE_LOOKUP) != 0;
+        bool gone = rc == DB_NONE && all_in_sync(s);
         send_bind_result(peer, msg_id(m),
                          gone ? DIRECTORY_BIND_INVALID : DIRECTORY_BIND_UNAVAILABLE,
                          gone ? "the entry is gone" : "the entry cannot be read");
@@ -268,25 +291,37 @@ static int serve_want(struct serve *s, struct ipc_peer *peer, struct msg *m)
 
 /* ---- status ---- */
 
+/* The fields of a further directory have its name before them. */
+static void put_status(struct serve *s, const struct serve_part *part, struct buf *out)
+{
+    struct replica_state *state = replica_state(part->replica);
+    struct buf text = {0};
+    log_format(
+        &text, "",
+        LOG_FIELDS(LOG_STR("phase", source_phase(part->source)),
+                   LOG_UINT("in_sync", state->in_sync), LOG_STR("server", state->server),
+                   LOG_STR("source", state->source), LOG_STR("profiles", state->profiles),
+                   LOG_UINT("entries", state->entries), LOG_UINT("generation", state->generation),
+                   LOG_INT("age", state->last_sync == 0 ? -1 : clock_wall() - state->last_sync),
+                   LOG_UINT("binds", bindpool_pending(part->pool)),
+                   LOG_UINT("remembered", verified_hits(s->verified)),
+                   LOG_STR("last_error", source_last_error(part->source))));
+    const char *line = buf_str(&text);
+    if (part->name[0] != '\0')
+        buf_printf(out, " directory=%s", part->name);
+    buf_printf(out, " %s", line + strspn(line, " "));
+    buf_free(&text);
+}
+
 static int serve_status(struct serve *s, struct ipc_peer *peer, struct msg *m)
 {
-    struct replica_state *state = replica_state(s->replica);
     struct buf text = {0};
     if (msg_end(m) < 0)
         return -1;
-    log_format(
-        &text, "",
-        LOG_FIELDS(LOG_STR("phase", source_phase(s->source)), LOG_UINT("in_sync", state->in_sync),
-                   LOG_STR("server", state->server), LOG_STR("source", state->source),
-                   LOG_STR("profiles", state->profiles), LOG_UINT("entries", state->entries),
-                   LOG_UINT("generation", state->generation),
-                   LOG_INT("age", state->last_sync == 0 ? -1 : clock_wall() - state->last_sync),
-                   LOG_UINT("binds", bindpool_pending(s->pool)),
-                   LOG_UINT("remembered", verified_hits(s->verified)),
-                   LOG_STR("last_error", source_last_error(s->source))));
+    for (size_t i = 0; i < s->count; i++)
+        put_status(s, &s->parts[i], &text);
     struct msg *reply = msg_new(DIRECTORY_MSG_STATUS_RESULT);
-    const char *line = buf_str(&text);
-    msg_put_str(reply, line + strspn(line, " "));
+    msg_put_str(reply, buf_str(&text) + 1);
     buf_free(&text);
     ipc_reply(peer, msg_id(m), &reply);
     return 0;
@@ -314,25 +349,31 @@ static int on_request(struct ipc_peer *peer, struct msg *m, void *arg)
     return -1;
 }
 
-static void report(struct serve *s, bool in_sync)
+static void report(struct serve *s)
 {
-    const struct replica_state *state = replica_state(s->replica);
-    char text[128];
-    snprintf(text, sizeof text, "in_sync=%d entries=%" PRIu64, in_sync, state->entries);
-    service_report(s->service, text);
+    struct buf text = {0};
+    for (size_t i = 0; i < s->count; i++) {
+        const struct replica_state *state = replica_state(s->parts[i].replica);
+        const char *name = s->parts[i].name, *dash = *name == '\0' ? "" : "_";
+        buf_printf(&text, "%s%s%sin_sync=%d %s%sentries=%" PRIu64, i > 0 ? " " : "", name, dash,
+                   state->in_sync != 0, name, dash, state->entries);
+    }
+    service_report(s->service, buf_str(&text));
+    buf_free(&text);
 }
 
+/* Of several directories the others go on where one is away, which each replica says itself. */
 void serve_sync_state(struct serve *s, bool in_sync)
 {
     struct msg *m = msg_new(DIRECTORY_MSG_SYNC_STATE);
-    msg_put_bool(m, in_sync);
+    msg_put_bool(m, in_sync || s->count > 1);
     ipc_broadcast(s->server, &m);
-    report(s, in_sync);
+    report(s);
 }
 
 void serve_replica_changed(struct serve *s)
 {
-    report(s, replica_state(s->replica)->in_sync != 0);
+    report(s);
 }
 
 void serve_ended(struct serve *s, const struct uuid *uuids, size_t n)
@@ -355,29 +396,39 @@ static void on_touched(const struct uuid *uuid, void *arg)
     verified_forget(s->verified, uuid);
 }
 
-struct serve *serve_new(struct service *service, struct replica *replica, struct source *source,
-                        struct bindpool *pool)
+/* The source of the directory that a group is of, or NULL. */
+static struct source *source_of(void *arg, const struct uuid *group)
+{
+    const struct serve_part *part;
+    struct buf dn = {0};
+    enum db_result rc = find_owner(arg, group, &dn, &part);
+    buf_free(&dn);
+    return rc == DB_OK ? part->source : NULL;
+}
+
+struct serve *serve_new(struct service *service, const struct serve_part *parts, size_t count)
 {
     static const struct ipc_server_ops ops = {.request = on_request, .gone = on_gone};
+    const struct conf *conf = service_conf(service);
     struct serve *s = mem_zalloc(sizeof *s);
     s->service = service;
-    s->replica = replica;
-    s->source = source;
-    s->pool = pool;
-    s->directory = directory_on(service_conf(service), replica_db(replica));
+    s->count = count;
+    memcpy(s->parts, parts, count * sizeof *parts);
+    s->directory = directory_on(conf, replica_db(parts[0].replica));
+    for (size_t i = 1; i < count; i++)
+        directory_add(s->directory, replica_db(parts[i].replica));
     s->arena = arena_new(RESOLVE_ARENA);
-    s->verified = verified_new((size_t)service_conf(service)->auth_cache_entries,
-                               service_conf(service)->auth_cache_ttl);
-    s->guesses = guesses_new((size_t)service_conf(service)->auth_failure_entries,
-                             (unsigned)service_conf(service)->auth_bind_failure_limit,
-                             service_conf(service)->auth_bind_failure_time);
-    source_on_touched(source, on_touched, s);
+    s->verified = verified_new((size_t)conf->auth_cache_entries, conf->auth_cache_ttl);
+    s->guesses = guesses_new((size_t)conf->auth_failure_entries,
+                             (unsigned)conf->auth_bind_failure_limit, conf->auth_bind_failure_time);
+    for (size_t i = 0; i < count; i++)
+        source_on_touched(parts[i].source, on_touched, s);
     LIST_INIT(&s->verifications);
-    s->wants = wants_new(service_conf(service), s->directory, source);
-    s->dynamic = dynamic_new(service_conf(service), s->directory, source);
+    s->wants = wants_new(conf, s->directory, parts[0].source);
+    s->dynamic = dynamic_new(conf, s->directory, source_of, s);
     s->server = ipc_server_new(service_loop(service), service_take_ipc_listener(service),
                                DIRECTORY_SERVICE, DIRECTORY_VERSION, &ops, s);
-    report(s, false);
+    report(s);
     return s;
 }
 
@@ -397,7 +448,8 @@ void serve_free(struct serve **serve)
         source_check_cancel(v->check);
         drop(v);
     }
-    source_on_touched(s->source, NULL, NULL);
+    for (size_t i = 0; i < s->count; i++)
+        source_on_touched(s->parts[i].source, NULL, NULL);
     verified_free(&s->verified);
     guesses_free(&s->guesses);
     free(s);

@@ -9,9 +9,16 @@
 
 struct serve;
 
-/* All outlive it. */
-struct serve *serve_new(struct service *service, struct replica *replica, struct source *source,
-                        struct bindpool *pool);
+/* What serves one directory; name "" is the one without a name, which is the first. */
+struct serve_part {
+    const char *name;
+    struct replica *replica;
+    struct source *source;
+    struct bindpool *pool;
+};
+
+/* All outlive it; the parts are copied, in the order of conf's directories. */
+struct serve *serve_new(struct service *service, const struct serve_part *parts, size_t count);
 void serve_free(struct serve **s);
 /* Tells every front end. */
 void serve_sync_state(struct serve *s, bool in_sync);

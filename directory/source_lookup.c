@@ -18,7 +18,8 @@
 
 /* Entries that one name may lead to. */
 #define ENTRIES_MAX 1000
-#define FRAME_KINDS (ENTRY_DOMAIN | ENTRY_POLICY | ENTRY_ACCESS | ENTRY_CLASS)
+#define FRAME_KINDS                                                                                \
+    (ENTRY_DOMAIN | ENTRY_POLICY | ENTRY_ACCESS | ENTRY_PARTNER | ENTRY_CLASS | ENTRY_CONFIG)
 
 struct query {
     TAILQ_ENTRY(query) link;

@@ -38,6 +38,8 @@ static void print_step(struct buf *out, const struct resolve_step *step)
     if (step->dn != NULL) {
         buf_append_str(out, "  ");
         put_text(out, step->dn);
+        if (step->directory != NULL)
+            buf_printf(out, " [%s]", step->directory);
     }
     buf_append_byte(out, '\n');
 }
@@ -120,6 +122,7 @@ void json_steps(struct buf *out, const struct resolution *res)
         json_optional(out, "what", step->what);
         json_optional(out, "address", step->address);
         json_optional(out, "dn", step->dn);
+        json_optional(out, "directory", step->directory);
         buf_append_byte(out, '}');
     }
     buf_append_byte(out, ']');

@@ -176,6 +176,18 @@ int folders_make(const struct conf *conf, const struct owners *owners, struct bu
         if (rc < 0)
             return -1;
     }
+    for (size_t i = 0; i < conf->directories.n; i++) {
+        const char *name = conf->directories.v[i];
+        char *replica = mem_printf("%s/replica-%s", conf->state_directory, name);
+        char *secrets = mem_printf("%s/secrets-%s", conf->state_directory, name);
+        int rc = folder_make(replica, 0750, owners, &owners->directory, errors);
+        if (rc == 0)
+            rc = folder_make(secrets, 0700, owners, &owners->directory, errors);
+        free(replica);
+        free(secrets);
+        if (rc < 0)
+            return -1;
+    }
     return 0;
 }
 

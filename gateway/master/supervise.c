@@ -144,8 +144,8 @@ void master_start(struct master *m)
 
 /* Parameters that folders, locks and the users of running processes hang on. */
 static const char *const master_fixed[] = {
-    "run_directory",  "state_directory", "mail_directory",     "dirigo_user",
-    "directory_user", "mail_user",       "embedded_directory", "log_target",
+    "run_directory", "state_directory",    "mail_directory", "dirigo_user", "directory_user",
+    "mail_user",     "embedded_directory", "log_target",     "directories",
 };
 
 static int reload_check(struct master *m, const struct conf *conf, struct buf *errors)

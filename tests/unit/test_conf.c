@@ -386,6 +386,46 @@ static void test_directory_settings_faults(void **state)
     }
 }
 
+static const char several[] = "server_host = ldap://a\nsearch_base = dc=a\nbind_pw = first\n"
+                              "timeout = 7s\ndirectories = b c\nb_server_host = ldap://b\n"
+                              "b_search_base = dc=b\nb_bind_pw = $econd\nb_timeout = 9s\n"
+                              "c_server_host = ldap://c ldap://d\n";
+
+static void test_directories(void **state)
+{
+    (void)state;
+    char *errors;
+    struct conf *conf = load(several, NULL, &errors);
+    struct buf faults = {0}, sent = {0};
+    assert_non_null(conf);
+    assert_int_equal(conf_directories_check(conf, &faults), -1);
+    assert_non_null(strstr(buf_str(&faults), "directories: c_search_base is not set"));
+    assert_null(strstr(buf_str(&faults), "b_"));
+
+    struct conf *own = conf_for_directory(conf, "b");
+    assert_string_equal(own->search_base, "dc=b");
+    assert_string_equal(own->bind_pw, "$econd");
+    assert_int_equal(own->timeout, 9000);
+    conf_free(&own);
+    own = conf_for_directory(conf, "c");
+    assert_int_equal(own->server_host.n, 2);
+    assert_string_equal(own->bind_pw, ""); /* credentials are not lent */
+    assert_int_equal(own->timeout, 7000);
+    conf_free(&own);
+
+    /* Passwords of further directories are for dirigo-directory alone, too. */
+    conf_encode(conf, false, &sent);
+    assert_null(memmem(sent.data, sent.len, "$econd", 6));
+    assert_non_null(memmem(sent.data, sent.len, "ldap://b", 8));
+    buf_free(&sent);
+    buf_free(&faults);
+    conf_free(&conf);
+    free(errors);
+    expect_fault("directories = b\nb_start_tls = perhaps\n", "FILE:2: b_start_tls: ");
+    expect_fault("b_start_tls = yes\n", "FILE:1: b_start_tls: there is no such parameter");
+    expect_fault("directories = b\nb_port_smtp = 1\n", "FILE:2: b_port_smtp: there is no such");
+}
+
 /* Nothing of the directory's may name a file, hold a password, or lead to another directory. */
 static void test_what_is_local(void **state)
 {
@@ -413,6 +453,7 @@ int main(void)
         cmocka_unit_test(test_directory_settings),
         cmocka_unit_test(test_directory_settings_faults),
         cmocka_unit_test(test_what_is_local),
+        cmocka_unit_test(test_directories),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

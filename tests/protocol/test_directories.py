@@ -1,0 +1,128 @@
+"""Several directories at once: each with its servers, its people and its domains; one that is away keeps to itself."""
+import unittest
+
+import harness
+from harness import SUFFIX, Slapd, Stack, wait_for
+from test_directory import Lookup, person
+
+PARTNER = "dc=partner,dc=example"
+
+
+def partner_person(name, mail=None):
+    return (f"dn: uid={name},{PARTNER}\nobjectClass: inetOrgPerson\nobjectClass: dirigoUser\nuid: {name}\ncn: {name}\n"
+            f"sn: Example\nmail: {mail or name + '@partner.example'}\nuserPassword: {name}-secret\n\n")
+
+
+TREE = f"""dn: {PARTNER}
+objectClass: dcObject
+objectClass: organization
+dc: partner
+o: Partner
+
+dn: cn=partner.example,{PARTNER}
+objectClass: dirigoDomain
+cn: partner.example
+dirigoDomainName: partner.example
+
+"""
+
+
+class DirectoriesTest(Lookup, unittest.TestCase):
+    def setUp(self):
+        self.open()
+
+    def open(self, **conf):
+        self.stack = Stack()
+        self.partner = Slapd(f"{self.stack.folder}/partner", suffix=PARTNER)
+        self.addCleanup(self.check)
+        self.partner.slapadd(TREE + partner_person("zoe"))
+        self.partner.start()
+        self.stack.conf |= {"directories": "partner", "partner_server_host": self.partner.url,
+                            "partner_search_base": PARTNER, "timeout": "2s"} | conf
+        self.stack.start()
+        self.wait_answer("zoe@partner.example", "found", 40)
+
+    def check(self):
+        problems = self.stack.stop()
+        self.partner.stop()
+        self.assertEqual(problems, [])
+
+    def login(self, name, password):
+        c = self.stack.imap()
+        try:
+            return c.login(name, password)[0] == "OK"
+        except c.error:
+            return False
+        finally:
+            c.shutdown()
+
+    def test_both(self):
+        self.assertEqual(self.rcpt("alice@example.org"), 250)
+        self.assertEqual(self.rcpt("zoe@partner.example"), 250)
+        self.assertEqual(self.rcpt("nobody@example.org"), 550)
+        self.assertEqual(self.rcpt("nobody@partner.example"), 550)
+        # A password is asked for where the entry is.
+        self.assertTrue(self.login("zoe", "zoe-secret"))
+        self.assertTrue(self.login("alice", harness.PASSWORDS["alice"]))
+        self.assertFalse(self.login("zoe", harness.PASSWORDS["alice"]))
+        wait_for("the status", lambda: "partner_in_sync=1" in self.stack.tool("status").stdout, 20)
+        text = self.stack.tool("lookup", "zoe@partner.example").stdout
+        self.assertIn(f"uid=zoe,{PARTNER} [partner]", text)
+        self.assertNotIn("[", self.stack.tool("lookup", "alice@example.org").stdout)
+        self.partner.add(partner_person("yan"))
+        self.wait_answer("yan@partner.example", "found", 20)
+
+    def test_two_owners(self):
+        self.partner.add(partner_person("eve", "alice@example.org"))
+        self.wait_answer("alice@example.org", "unknown", 20)
+        reason = self.answer("alice@example.org")["reason"]
+        self.assertIn(f"uid=eve,{PARTNER}", reason)
+        self.assertIn(f"uid=alice,ou=people,{SUFFIX}", reason)
+        self.assertEqual(self.rcpt("alice@example.org") // 100, 4)
+        self.partner.modify(f"dn: uid=eve,{PARTNER}\nchangetype: delete\n")
+        self.wait_answer("alice@example.org", "found", 20)
+
+    def test_one_away(self):
+        self.partner.stop()
+        wait_for("unknown", lambda: self.rcpt("nobody@partner.example") // 100 == 4, 40)
+        self.assertEqual(self.rcpt("zoe@partner.example"), 250)
+        self.assertEqual(self.rcpt("alice@example.org"), 250)
+        self.assertEqual(self.rcpt("nobody@example.org"), 550)
+        self.assertTrue(self.login("alice", harness.PASSWORDS["alice"]))
+        self.partner.start()
+        self.wait_answer("nobody@partner.example", "absent", 40)
+        self.stack.slapd.stop()
+        wait_for("unknown", lambda: self.rcpt("nobody@example.org") // 100 == 4, 40)
+        self.assertEqual(self.rcpt("nobody@partner.example"), 550)
+        self.assertTrue(self.login("zoe", "zoe-secret"))
+        self.stack.slapd.start()
+        self.wait_answer("nobody@example.org", "absent", 40)
+
+    def test_faults(self):
+        self.stack.conf["directories"] = "partner other"
+        self.stack.write_conf()
+        check = self.stack.tool("config", "check", check=False)
+        self.assertRegex(check.stderr, r"dirigo.conf:\d+: directories: other_server_host is not set")
+        self.stack.conf["directories"] = "partner"
+        self.stack.conf["partner_start_tls"] = "perhaps"
+        self.stack.conf["partner_servers"] = "x"
+        self.stack.write_conf()
+        check = self.stack.tool("config", "check", check=False)
+        self.assertRegex(check.stderr, r"dirigo.conf:\d+: partner_start_tls: ")
+        self.assertRegex(check.stderr, r"dirigo.conf:\d+: partner_servers: there is no such parameter")
+
+
+class ListedDomainsTest(DirectoriesTest):
+    """A directory that says which domains it is for leaves all others alone while it is away."""
+
+    def setUp(self):
+        self.open(partner_directory_domains="partner.example")
+
+    def test_foreign_domains_go_on(self):
+        self.partner.stop()
+        wait_for("unknown", lambda: self.rcpt("nobody@partner.example") // 100 == 4, 40)
+        self.assertEqual(self.answer("someone@elsewhere.example")["answer"], "found")
+
+
+if __name__ == "__main__":
+    harness.main()
