@@ -207,7 +207,7 @@ void poll_take_entry(struct source *s, LDAPMessage *msg)
         compare(s, &g);
     } else if (g.named) {
         saw_stamp(s, g.change);
-        if (p->everything)
+        if (p->everything || p->confirms)
             uuid_set_add(&s->seen, &g.uuid);
         put(s, msg, &g);
     } else if (p->step != STEP_TOMBSTONES) {

@@ -23,7 +23,7 @@ struct poll {
     bool active_directory, by_usn;
     enum poll_step step;
     bool everything; /* the round reads all entries */
-    bool reconciles; /* the round ends with a look at all keys */
+    bool confirms;   /* what the server did not show is being asked for by its keys */
     bool tombstones; /* they can be read */
     int msgid;
     int64_t heard_at, round_began; /* monotonic */

@@ -276,35 +276,67 @@ void source_still_current(struct source *s)
         replica_state(s->replica)->last_sync = clock_wall(); /* written from time to time */
 }
 
+/* The slice is done with. */
+static void slice_done(struct source *s)
+{
+    if (s->last_slice)
+        go_persist(s);
+    else if (source_tx_commit(s) == 0)
+        timer_set(s->sweep, 0);
+}
+
+void source_confirmed(struct source *s)
+{
+    const struct uuid *u = (const struct uuid *)s->doubtful.data;
+    size_t n = s->doubtful.len / sizeof *u;
+    for (size_t i = 0; i < n; i++)
+        if (!uuid_set_has(&s->seen, &u[i]) && source_delete(s, &u[i]) < 0)
+            return;
+    buf_clear(&s->doubtful);
+    slice_done(s);
+}
+
+/* Whether an entry that the server did not show may be swept; DB_FAIL: the replica cannot be read.
+ */
+static enum db_result is_swept(struct source *s, const struct uuid *uuid, bool *swept)
+{
+    unsigned kinds = ~0U;
+    enum db_result rc = DB_OK;
+    if (s->sweep_kinds != 0)
+        rc = replica_kinds(s->replica, uuid, &kinds);
+    *swept = s->sweep_kinds == 0 || (kinds & s->sweep_kinds) != 0;
+    return rc;
+}
+
 static void sweep_slice(void *arg)
 {
     struct source *s = arg;
     enum db_result rc = DB_OK;
+    buf_clear(&s->doubtful);
     if (source_tx_begin(s) < 0)
         return;
     for (int i = 0; i < SWEEP_SLICE; i++) {
         struct uuid at = s->sweep_at;
+        bool swept;
         rc = replica_next(s->replica, &at);
         if (rc != DB_OK)
             break;
         s->sweep_at = at;
-        unsigned kinds = ~0U;
         if (uuid_set_has(&s->seen, &at))
             continue;
-        if (s->sweep_kinds != 0 && replica_kinds(s->replica, &at, &kinds) != DB_OK)
+        if (is_swept(s, &at, &swept) != DB_OK ||
+            (swept && buf_append(&s->doubtful, &at, sizeof at) < 0)) {
             rc = DB_FAIL;
-        if (rc != DB_OK)
             break;
-        if ((s->sweep_kinds == 0 || (kinds & s->sweep_kinds) != 0) && source_delete(s, &at) < 0)
-            return;
+        }
     }
-    if (rc == DB_NONE) {
-        go_persist(s);
-    } else if (rc == DB_FAIL) {
+    s->last_slice = rc == DB_NONE;
+    if (rc == DB_FAIL)
         source_disk_failed(s);
-    } else if (source_tx_commit(s) == 0) {
-        timer_set(s->sweep, 0);
-    }
+    else if (s->method->confirm == NULL || s->doubtful.len == 0)
+        source_confirmed(s);
+    else if (source_tx_commit(s) == 0)
+        s->method->confirm(s);
 }
 
 /*
@@ -500,6 +532,7 @@ void source_free(struct source **sync)
     uuid_set_free(&s->seen);
     entry_draft_free(&s->draft);
     buf_free(&s->cookie);
+    buf_free(&s->doubtful);
     buf_wipe_free(&s->values);
     free(s->error);
     free(s);

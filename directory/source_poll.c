@@ -315,8 +315,24 @@ static void keys_done(struct source *s)
         return;
     p->step = STEP_IDLE;
     timer_stop(p->watchdog);
+    if (p->confirms) {
+        p->confirms = false;
+        source_confirmed(s);
+        return;
+    }
     s->sweep_needed = true;
     source_refreshed(s);
+}
+
+/* A list in pages can leave out what moves while it is read; who is told "no such user" for that
+ * would be told wrong. */
+static void confirm(struct source *s)
+{
+    struct poll *p = poll_of(s);
+    p->confirms = true;
+    buf_clear(&p->fetch);
+    buf_append(&p->fetch, s->doubtful.data, s->doubtful.len);
+    go(s, STEP_FETCH);
 }
 
 static void finished(struct source *s)
@@ -525,5 +541,9 @@ static void end(struct source *s)
     free(p);
 }
 
-const struct source_method source_method_poll = {
-    .name = "poll", .begin = begin, .message = on_message, .current = plan, .end = end};
+const struct source_method source_method_poll = {.name = "poll",
+                                                 .begin = begin,
+                                                 .message = on_message,
+                                                 .current = plan,
+                                                 .confirm = confirm,
+                                                 .end = end};

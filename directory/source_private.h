@@ -31,6 +31,11 @@ struct source_method {
     void (*message)(struct source *s, LDAPMessage *msg);
     /* The refresh is whole and in sync, whatever was swept is gone. NULL: nothing to do. */
     void (*current)(struct source *s);
+    /*
+     * The server did not show what is in s->doubtful: asks for it by its keys, adds to s->seen what
+     * is there all the same, and calls source_confirmed. NULL: what was not shown is gone.
+     */
+    void (*confirm)(struct source *s);
     /* The connection is gone, or is about to be: frees the state. */
     void (*end)(struct source *s);
 };
@@ -84,7 +89,9 @@ struct source {
     bool sweep_needed;    /* the server shows what is there, not what is gone */
     unsigned sweep_kinds; /* not 0: entries of these kinds alone are swept, and none is fine, too */
     struct uuid sweep_at; /* the last entry that was looked at */
-    bool lost;            /* something was thrown away that does not come again */
+    struct buf doubtful;  /* struct uuid each: of this slice of a sweep, not shown */
+    bool last_slice;
+    bool lost; /* something was thrown away that does not come again */
 
     /* One turn of the loop. */
     bool open; /* a transaction */
@@ -102,6 +109,8 @@ void source_fail(struct source *s, const char *why);
 void source_start_afresh(struct source *s, const char *why);
 /* The refresh is whole: sweeps, or goes over to persist. */
 void source_refreshed(struct source *s);
+/* What is in s->doubtful and still not in s->seen is gone. */
+void source_confirmed(struct source *s);
 /* Everything that the server has is here as of now. */
 void source_still_current(struct source *s);
 /* A connection that is ready goes on from here. */

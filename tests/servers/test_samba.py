@@ -140,6 +140,36 @@ class SambaTest(Lookup, unittest.TestCase):
 
 @unittest.skipUnless(shutil.which("samba-tool"), "Samba is not installed")
 @unittest.skipUnless(os.geteuid() == 0, "Samba's LDAP ports are below 1024")
+class OtherControllerTest(Lookup, unittest.TestCase):
+    """The numbers of one controller mean nothing on another: everything is read."""
+
+    def test_failover(self):
+        with tempfile.TemporaryDirectory(prefix="dirigo-test-samba-") as folder:
+            os.chmod(folder, 0o755)
+            first, second = (servers.Samba(f"{folder}/dc{i}", i) for i in (3, 4))
+            for server, names in ((first, "ab"), (second, "bcd")):
+                server.start()
+                self.addCleanup(server.stop)
+                server.add("dn: ou=mail,dc=example,dc=test\nobjectClass: organizationalUnit\nou: mail\n\n" + "".join(
+                    f"dn: cn={n},{BASE}\nobjectClass: user\ncn: {n}\nsAMAccountName: {n}\nmail: {n}@example.org\n\n"
+                    for n in names))
+            self.stack = Stack({
+                "timeout": "2s", "search_base": BASE, "server_host": f"{first.url} {second.url}",
+                "bind_dn": first.root_dn, "bind_pw": first.root_pw, "tls_require_cert": "no",
+                "directory_poll_interval": "200ms", "directory_return_time": "1h", "mydestination": "example.org"},
+                slapd=first, sample=False)
+            self.addCleanup(lambda: self.assertEqual(self.stack.stop(), []))
+            self.stack.start()
+            for name, answer in (("a", "found"), ("b", "found"), ("d", "absent")):
+                self.assertEqual(self.answer(f"{name}@example.org")["answer"], answer)
+            first.stop()
+            self.wait_answer("d@example.org", "found", 30)
+            self.wait_answer("a@example.org", "absent", 30)
+            self.assertEqual(self.answer("b@example.org")["answer"], "found")
+
+
+@unittest.skipUnless(shutil.which("samba-tool"), "Samba is not installed")
+@unittest.skipUnless(os.geteuid() == 0, "Samba's LDAP ports are below 1024")
 class StrongAuthTest(unittest.TestCase):
     """A password over a connection without TLS is refused by the server; StartTLS does."""
 
