@@ -65,7 +65,7 @@ unsigned kind_count(const struct kind *kind, const struct conf *conf)
         return conf->embedded_directory ? 1 : 0;
     if (kind->wanted != NULL && !kind->wanted(conf))
         return 0;
-    bool on = kind->protocols == NULL;
+    bool on = kind->protocols == NULL || (*conf->lmtp_socket != '\0' && kind_serves(kind, "lmtp"));
     for (size_t i = 0; i < conf->protocols.n && !on; i++)
         on = kind_serves(kind, conf->protocols.v[i]);
     if (!on)

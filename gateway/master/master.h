@@ -101,6 +101,7 @@ struct socket {
     const struct kind *kind; /* NULL: control.sock, dirigod's own */
     char *protocol;          /* "smtp" …, "ipc" */
     unsigned index;          /* "ipc": of the process it is for */
+    bool shared;             /* Unix: for all processes of its kind, as TCP is */
     struct netaddr addr;     /* TCP */
     char *path;              /* Unix */
     int fd;

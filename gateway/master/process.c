@@ -276,7 +276,8 @@ static void process_configure(struct process *p)
     buf_wipe_free(&conf);
 
     TAILQ_FOREACH (s, &m->sockets, link) {
-        if (s->kind == p->kind && s->wanted && (s->path == NULL || s->index == p->index))
+        if (s->kind == p->kind && s->wanted &&
+            (s->path == NULL || s->shared || s->index == p->index))
             process_send_listener(p, s);
     }
     process_send_tls_keys(p);

@@ -1,6 +1,7 @@
 /* Every listening socket: bound here, kept across reloads, handed to the processes. */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -209,6 +210,47 @@ static int socket_bind_unix(struct binding *b, const struct kind *kind, const ch
     return 0;
 }
 
+/* lmtp_socket: who may connect is said by its mode and group. */
+static int sockets_bind_lmtp(struct binding *b)
+{
+    const struct conf *conf = b->conf;
+    const char *path = conf->lmtp_socket, *group = conf->lmtp_socket_group;
+    mode_t mode = (mode_t)strtoul(conf->lmtp_socket_mode, NULL, 8);
+    struct socket *s;
+    if (*path == '\0')
+        return 0;
+    TAILQ_FOREACH (s, b->sockets, link) {
+        if (s->path != NULL && strcmp(s->path, path) == 0) {
+            s->wanted = true;
+            return 0;
+        }
+    }
+    const struct kind *kind = kinds;
+    while (kind < kinds + kinds_count && !kind_serves(kind, "lmtp"))
+        kind++;
+    struct group *g = *group == '\0' ? NULL : getgrnam(group);
+    if (*group != '\0' && g == NULL) {
+        buf_printf(b->errors, "lmtp_socket_group: there is no group %s\n", group);
+        return -1;
+    }
+    int fd = socket_open_unix(path);
+    if (fd < 0 || (g != NULL && chown(path, (uid_t)-1, g->gr_gid) < 0) || chmod(path, mode) < 0) {
+        buf_printf(
+            b->errors,
+            "lmtp_socket: the socket %s cannot be made: %s; choose a folder that dirigod may "
+            "write to, and a group that it is in\n",
+            path, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    s = socket_add(b, kind, "lmtp");
+    s->path = mem_strdup(path);
+    s->shared = true;
+    s->fd = fd;
+    return 0;
+}
+
 static int sockets_bind_unix(struct binding *b)
 {
     char name[64];
@@ -233,7 +275,7 @@ int sockets_bind(struct sockets *sockets, const struct conf *conf, const struct 
     struct socket *s, *next;
     TAILQ_FOREACH (s, sockets, link)
         s->wanted = s->fresh = false;
-    int rc = sockets_bind_tcp(&b) | sockets_bind_unix(&b);
+    int rc = sockets_bind_tcp(&b) | sockets_bind_unix(&b) | sockets_bind_lmtp(&b);
     for (s = TAILQ_FIRST(sockets); s != NULL && rc != 0; s = next) {
         next = TAILQ_NEXT(s, link);
         if (s->fresh)

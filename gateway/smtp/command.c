@@ -39,20 +39,6 @@ static void command_quit(struct session *s, const char *arg, size_t len)
     session_bye(s, 221, "2.0.0", "Bye");
 }
 
-static void command_help(struct session *s, const char *arg, size_t len)
-{
-    (void)arg;
-    (void)len;
-    session_reply(s, 214, "2.0.0", "RFC 5321 has the commands; the postmaster helps further");
-}
-
-static void command_expn(struct session *s, const char *arg, size_t len)
-{
-    (void)arg;
-    (void)len;
-    session_reply(s, 502, "5.5.1", "EXPN is not offered");
-}
-
 static void command_forbidden(struct session *s, const char *arg, size_t len)
 {
     (void)arg;

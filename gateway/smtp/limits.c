@@ -123,6 +123,8 @@ static bool take(struct limits *l, struct shtable_key key, uint64_t n, uint64_t 
 
 static bool is_exempt(const struct limits *l, const struct netaddr *client)
 {
+    if (client->family == 0)
+        return true; /* a Unix socket: its permissions say who may connect */
     return networks_contain(&l->exempt, client);
 }
 

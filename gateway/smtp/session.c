@@ -79,7 +79,12 @@ const char *session_peer_literal(const struct session *s, char *dst)
 {
     char text[NETADDR_STRLEN];
 
-    sprintf(dst, s->peer.family == 6 ? "[IPv6:%s]" : "[%s]", netaddr_str(&s->peer, text));
+    /* A Unix socket has no address. */
+    sprintf(dst,
+            s->peer.family == 6   ? "[IPv6:%s]"
+            : s->peer.family == 4 ? "[%s]"
+                                  : "%s",
+            netaddr_str(&s->peer, text));
     return dst;
 }
 

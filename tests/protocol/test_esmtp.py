@@ -3,7 +3,10 @@
 import base64
 import email
 import email.policy
+import os
 import shutil
+import smtplib
+import stat
 import tempfile
 import time
 import unittest
@@ -462,13 +465,22 @@ class Submission(EsmtpTest):
 
 
 class Privacy(EsmtpTest):
-    CONF = {"submission_hide_client": "yes", "submission_header_sender": "tell", "always_add_missing_headers": "yes"}
+    CONF = {"submission_hide_client": "yes", "smtpd_expn_for_logins": "yes", "submission_header_sender": "tell", "always_add_missing_headers": "yes"}
 
     def test_hidden(self):
         self.send("hidden-1", ["bob@example.org"])
         head = self.stack.wait_mail("bob", "from hidden-1").decode().split("\r\n\r\n")[0]
         self.assertRegex(head, r"\r\nReceived: by mx.example.org \(Dirigo\) with ESMTPSA id \w+\r\n\tfor <bob@example.org>;")
         self.assertNotIn("127.0.0.1", head)
+
+    def test_expn_and_help(self):
+        self.talk().say("EXPN info@example.org", "502")
+        t = self.talk("submission", "alice")
+        t.say("EXPN nobody-x@example.org", "550")
+        t.say("EXPN", "501")
+        self.assertEqual(sorted(t.say("EXPN <info@example.org>", "250").replace("250-", "250 ").split("\n")),
+                         [f"250 <{who}@example.org>" for who in ("alice", "bob", "carol")])
+        self.assertIn("BDAT", t.say("HELP", "214"))
 
     def test_told(self):
         self.send("told-1", ["bob@example.org"], text="From: x@elsewhere.example\r\n\r\ntold-1\r\n")
@@ -485,6 +497,38 @@ class Privacy(EsmtpTest):
         mail = email.message_from_bytes(self.stack.wait_mail("bob", "added-25"))
         self.assertEqual(mail["From"], "<a@example.net>")
         self.assertTrue(mail["Date"] and mail["Message-ID"])
+
+
+class UnixSocket(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="dirigo-lmtp-")
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.path = f"{self.folder}/lmtp"
+        self.stack = harness.Stack({"lmtp_socket": self.path, "lmtp_socket_mode": "0666", "service_processes": "2"})
+        self.addCleanup(self.end)
+        self.stack.start()
+
+    def end(self):
+        problems = self.stack.stop()
+        self.assertFalse(problems, problems)
+        self.assertFalse(os.path.exists(self.path))
+
+    def test_delivers(self):
+        self.assertEqual(stat.S_IMODE(os.stat(self.path).st_mode), 0o666)
+        for i in range(4):
+            with smtplib.LMTP(self.path) as s:
+                refused = s.sendmail("a@example.net", ["alice@example.org", "nobody-x@example.org", "bob@example.org"],
+                                     f"Subject: x\r\n\r\nunix-{i}\r\n")
+                self.assertEqual(list(refused), ["nobody-x@example.org"])
+                code, text = s.getreply()  # smtplib reads one; there is one for each recipient
+                self.assertEqual(code, 250)
+                self.assertIn(b"<bob@example.org>", text)
+        for i in range(4):
+            self.assertIn(b"with LMTP id", self.stack.wait_mail("alice", f"unix-{i}"))
+        with smtplib.LMTP(self.path) as s:
+            s.ehlo("here")
+            s.mail("a@example.net")
+            self.assertIn(s.rcpt("x@elsewhere.example")[0], (554, 550))
 
 
 class Withheld(EsmtpTest):
