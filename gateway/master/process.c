@@ -180,7 +180,7 @@ static int process_message(struct msg *m, void *arg)
         text = msg_get_str(m);
         if (msg_end(m) < 0 || text == NULL)
             return -1;
-        if (p->master->phase == MASTER_STARTING)
+        if (p->master->phase == MASTER_STARTING && p->master->stage <= p->kind->stage)
             return 0; /* who reads it has yet to open it */
         log_notice("processes are started anew, because a file that they read was made anew",
                    LOG_STR("process", p->kind->name), LOG_STR("file", text));
