@@ -491,11 +491,21 @@ static int find_in(struct snapshot *snap, size_t at, const struct index_key *key
     return rc == DB_FAIL ? -1 : n;
 }
 
+/*
+ * How many directories a key is looked for in: what governs the whole gateway stands in the first
+ * one, so that whoever keeps another one governs no more than its own people.
+ */
+static size_t reach(const struct directory *d, const struct index_key *key)
+{
+    static const char first_only[] = {INDEX_GLOBAL, INDEX_CLASS, INDEX_ACCESS, INDEX_CONFIG};
+    return memchr(first_only, key->data[0], sizeof first_only) != NULL ? 1 : d->count;
+}
+
 int snapshot_find(struct snapshot *snap, const struct index_key *key, unsigned mask,
                   const struct entry *out[2])
 {
     int n = 0;
-    for (size_t i = 0; i < snap->directory->count && n >= 0 && n < 2; i++)
+    for (size_t i = 0; i < reach(snap->directory, key) && n >= 0 && n < 2; i++)
         n = find_in(snap, i, key, mask, out, n);
     return n;
 }
@@ -503,7 +513,7 @@ int snapshot_find(struct snapshot *snap, const struct index_key *key, unsigned m
 int snapshot_list(struct snapshot *snap, const struct index_key *key, struct uuid *out, size_t max)
 {
     size_t n = 0;
-    for (size_t i = 0; i < snap->directory->count; i++) {
+    for (size_t i = 0; i < reach(snap->directory, key); i++) {
         struct db *db = snap->directory->parts[i].db;
         const void *uuid;
         look(snap->directory, &snap->directory->parts[i], key);

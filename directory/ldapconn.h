@@ -31,6 +31,7 @@ struct ldap_env {
     size_t target_count;
     size_t target_in_use; /* where the sync goes, and logins with it */
     struct profile_set *profiles;
+    bool further; /* a directory beside the first one, which must tell of its changes */
 };
 
 enum ldapconn_identity {

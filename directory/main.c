@@ -128,6 +128,7 @@ static int open_instance(struct process *p, const char *name, const struct conf 
     if (*name != '\0' && (conf = in->own = conf_for_directory(conf, name)) == NULL)
         return -1;
     in->env.conf = conf;
+    in->env.further = *name != '\0';
     return read_password(in, conf) == 0 && read_targets(in, conf) == 0 && make_tls(in, conf) == 0 &&
                    load_profiles(in, conf) == 0
                ? 0

@@ -136,6 +136,12 @@ static void begin(void *arg)
                        "the overlay syncprov) nor what directory_source = poll needs");
         return;
     }
+    if (s->env->further && s->method == &source_method_lookup) {
+        source_fail(s,
+                    "only the directory without a name can be asked name by name; this one needs "
+                    "content synchronization or what directory_source = poll needs");
+        return;
+    }
     s->phase = PHASE_REFRESH;
     strlcpy(state->source, s->method->name, sizeof state->source);
     s->method->begin(s);
