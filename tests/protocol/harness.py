@@ -33,6 +33,22 @@ PROTOCOLS = ("smtp", "submission", "submissions", "lmtp", "imap", "imaps", "pop3
 SCHEMAS = ("core", "cosine", "nis", "inetorgperson", "misc", "dyngroup")
 
 
+RESERVED = {}  # port -> the name that keeps it from other tests
+
+
+def reserve(port):
+    """Whether the port is ours from now on, whoever else takes ports: two stacks, or two tests that run beside each
+    other, must not get the same before their servers are bound. An abstract name ends with the process."""
+    name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        name.bind(f"\0dirigo-test-port-{port}")
+    except OSError:
+        name.close()
+        return False
+    RESERVED[port] = name
+    return True
+
+
 def free_ports(count):
     """Ports that nothing uses now, all different. They lie below those that the kernel gives to outgoing
     connections: one of these must not take a port before (or while) the server that it is meant for restarts."""
@@ -45,7 +61,7 @@ def free_ports(count):
                     s.bind(("", port))
         except OSError:
             continue
-        if port not in ports:
+        if reserve(port):
             ports.append(port)
     return ports
 
