@@ -56,5 +56,10 @@ check_PROGRAMS += tests/unit/test_arc
 tests_unit_test_arc_SOURCES = tests/unit/test_arc.c
 tests_unit_test_arc_CFLAGS = $(UNIT_CFLAGS) -DDATA_DIR='"$(abs_srcdir)/tests/data"'
 tests_unit_test_arc_LDADD = $(FILTER_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_dmarc
+tests_unit_test_dmarc_SOURCES = tests/unit/test_dmarc.c
+tests_unit_test_dmarc_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_dmarc_LDADD = $(FILTER_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
 endif
 EXTRA_DIST += tests/data/arc.tests tests/data/rfc7208.tests

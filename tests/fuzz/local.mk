@@ -111,4 +111,8 @@ noinst_PROGRAMS += tests/fuzz/fuzz_oauth
 tests_fuzz_fuzz_oauth_SOURCES = tests/fuzz/fuzz_oauth.c sasl/oauth_message.c sasl/oauth_message.h
 tests_fuzz_fuzz_oauth_LDADD = $(BASE_LIBS)
 tests_fuzz_fuzz_oauth_LDFLAGS = $(FUZZ_LDFLAGS)
+noinst_PROGRAMS += tests/fuzz/fuzz_dmarc
+tests_fuzz_fuzz_dmarc_SOURCES = tests/fuzz/fuzz_dmarc.c
+tests_fuzz_fuzz_dmarc_LDADD = $(FILTER_LIBS) $(BASE_LIBS)
+tests_fuzz_fuzz_dmarc_LDFLAGS = $(FUZZ_LDFLAGS)
 endif
