@@ -56,7 +56,8 @@ void filter_client_free(struct filter_client **c)
 static int on_reply(enum ipc_status status, struct msg *reply, void *arg)
 {
     struct question *q = arg;
-    struct filter_result result = {.verdict = FILTER_DEFER, .text = "The filter is not available"};
+    struct filter_result result = {
+        .verdict = FILTER_DEFER, .text = "The filter is not available", .sender = ""};
     void (*fn)(const struct filter_result *, void *) = q->fn;
     void *fn_arg = q->arg;
     int rc = 0;
@@ -66,24 +67,42 @@ static int on_reply(enum ipc_status status, struct msg *reply, void *arg)
         uint8_t verdict = msg_get_u8(reply);
         const char *text = msg_get_str(reply);
         uint64_t size = msg_get_u64(reply);
+        const char *sender = msg_get_str(reply);
         if (msg_type(reply) != FILTER_MSG_RESULT || msg_end(reply) != 0 || verdict > FILTER_DEFER ||
-            text == NULL)
+            text == NULL || sender == NULL)
             rc = -1;
         else
-            result = (struct filter_result){verdict, text, size};
+            result = (struct filter_result){verdict, text, size, sender};
     }
     fn(&result, fn_arg);
     return rc;
 }
 
-uint32_t filter_ask(struct filter_client *c, const struct filter_request *r, int fd,
-                    void (*fn)(const struct filter_result *result, void *arg), void *arg)
+static uint32_t send_question(struct filter_client *c, struct msg *m,
+                              void (*fn)(const struct filter_result *result, void *arg), void *arg)
 {
     struct question *q = mem_zalloc(sizeof(*q));
-    struct msg *m = msg_new(FILTER_MSG_CHECK);
 
     *q = (struct question){.client = c, .fn = fn, .arg = arg};
     LIST_INSERT_HEAD(&c->questions, q, link);
+    q->ipc_id = ipc_request(c->ipc, &m, c->timeout, on_reply, q);
+    return q->ipc_id;
+}
+
+uint32_t filter_reverse(struct filter_client *c, const char *address,
+                        void (*fn)(const struct filter_result *result, void *arg), void *arg)
+{
+    struct msg *m = msg_new(FILTER_MSG_REVERSE);
+
+    msg_put_str(m, address);
+    return send_question(c, m, fn, arg);
+}
+
+uint32_t filter_ask(struct filter_client *c, const struct filter_request *r, int fd,
+                    void (*fn)(const struct filter_result *result, void *arg), void *arg)
+{
+    struct msg *m = msg_new(FILTER_MSG_CHECK);
+
     msg_put_str(m, r->id);
     msg_put_u32(m, r->flags);
     msg_put_addr(m, &r->peer);
@@ -96,8 +115,7 @@ uint32_t filter_ask(struct filter_client *c, const struct filter_request *r, int
     for (size_t i = 0; i < r->domain_count; i++)
         msg_put_str(m, r->domains[i]);
     msg_put_fd(m, fd);
-    q->ipc_id = ipc_request(c->ipc, &m, c->timeout, on_reply, q);
-    return q->ipc_id;
+    return send_question(c, m, fn, arg);
 }
 
 void filter_cancel(struct filter_client *c, uint32_t id)

@@ -13,9 +13,10 @@
 #include "gateway/event/loop.h"
 
 enum {
-    FILTER_VERIFY = 1, /* it comes from outside: conf's authentication_checks */
-    FILTER_SIGN = 2,   /* it comes from our own: sign for the author's domain */
-    FILTER_SEAL = 4    /* with FILTER_VERIFY: it leaves again, so the chain goes on */
+    FILTER_VERIFY = 1,  /* it comes from outside: conf's authentication_checks */
+    FILTER_SIGN = 2,    /* it comes from our own: sign for the author's domain */
+    FILTER_FORWARD = 8, /* it is forwarded to other hosts: by which sender? (SRS) */
+    FILTER_SEAL = 4     /* with FILTER_VERIFY: it leaves again, so the chain goes on */
 };
 
 enum filter_verdict {
@@ -41,8 +42,9 @@ struct filter_request {
 
 struct filter_result {
     enum filter_verdict verdict;
-    const char *text; /* for the reply, or why it is held; "" with FILTER_ACCEPT */
-    uint64_t size;    /* of the file now */
+    const char *text;   /* for the reply, or why it is held; "" with FILTER_ACCEPT */
+    uint64_t size;      /* of the file now */
+    const char *sender; /* with FILTER_FORWARD: the sender of what is forwarded; "": as it is */
 };
 
 struct filter_client;
@@ -54,6 +56,10 @@ void filter_client_free(struct filter_client **c);
  * asked now is FILTER_DEFER. Returns an id for filter_cancel, never 0. */
 uint32_t filter_ask(struct filter_client *c, const struct filter_request *request, int fd,
                     void (*fn)(const struct filter_result *result, void *arg), void *arg);
+/* The way back from an address of srs_domain: FILTER_ACCEPT with it as text, FILTER_REJECT with why
+ * not, or FILTER_DEFER. As filter_ask else. */
+uint32_t filter_reverse(struct filter_client *c, const char *address,
+                        void (*fn)(const struct filter_result *result, void *arg), void *arg);
 void filter_cancel(struct filter_client *c, uint32_t id);
 
 #endif

@@ -16,6 +16,7 @@
 #include "gateway/filter/authres.h"
 #include "gateway/filter/client.h"
 #include "gateway/filter/keyring.h"
+#include "gateway/filter/srs.h"
 #include "gateway/filter/suffix.h"
 #include "gateway/ipc/channel.h"
 #include "gateway/service/service.h"
@@ -26,6 +27,8 @@ struct filter {
     bool spf, dkim, dmarc, arc; /* authentication_checks */
     struct directory *directory;
     struct keyring *keys;
+    struct srs srs;         /* no secrets: none is made */
+    struct buf srs_secrets; /* the lines of the file, each ended by NUL */
     struct suffix_list *suffixes;
     struct dns_client *dns;
     struct worker_pool *workers;
@@ -100,6 +103,13 @@ void sealing_find(struct job *job);
 int signing_put(struct job *job);
 /* Appends one more ARC set, which carries results. 0 or -1. */
 int sealing_put(struct job *job, const char *results);
+
+/* ---- forward.c ---- */
+
+/* Reads the secrets; before privileges are given up. 0, or -1 with a text in why. */
+int forward_open(struct filter *f, struct buf *why);
+/* The sender that forwarded mail of this one gets, in arena; "": as it is. */
+const char *forward_sender(struct filter *f, const char *sender, int64_t now, struct arena *arena);
 
 /* ---- decide.c ---- */
 

@@ -345,6 +345,12 @@ void job_new(struct filter *f, struct ipc_peer *peer, uint32_t request_id, struc
     f->checked++;
     /* A request that came is served: the limit is the front ends'. */
     (void)service_session_begin(f->service);
+    if (request->flags & FILTER_FORWARD)
+        job->result.sender = forward_sender(f, request->sender, job->now, arena);
+    if (!(request->flags & (FILTER_VERIFY | FILTER_SIGN))) {
+        finish(job);
+        return;
+    }
     error = read_head(job);
     if (error != 0) {
         fail(job, "reading the header", error);

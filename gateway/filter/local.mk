@@ -11,6 +11,7 @@ gateway_filter_libfilter_a_SOURCES = \
 	%D%/fields.c %D%/fields.h \
 	%D%/signature.c %D%/signature_check.c %D%/signature.h \
 	%D%/spf.c %D%/spf_macro.c %D%/spf_record.c %D%/spf.h %D%/spf_private.h \
+	%D%/srs.c %D%/srs.h \
 	%D%/taglist.c %D%/taglist.h
 gateway_filter_libfilter_a_CFLAGS = $(AM_CFLAGS) $(OPENSSL_CFLAGS)
 # Before $(BASE_LIBS).
@@ -25,6 +26,7 @@ pkglibexec_PROGRAMS += dirigo-filter
 dirigo_filter_SOURCES = \
 	%D%/decide.c \
 	%D%/filter.h \
+	%D%/forward.c \
 	%D%/job.c \
 	%D%/keyring.c %D%/keyring.h \
 	%D%/main.c \
@@ -61,5 +63,10 @@ check_PROGRAMS += tests/unit/test_dmarc
 tests_unit_test_dmarc_SOURCES = tests/unit/test_dmarc.c
 tests_unit_test_dmarc_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_dmarc_LDADD = $(FILTER_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_srs
+tests_unit_test_srs_SOURCES = tests/unit/test_srs.c
+tests_unit_test_srs_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_srs_LDADD = $(FILTER_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
 endif
 EXTRA_DIST += tests/data/arc.tests tests/data/rfc7208.tests

@@ -23,6 +23,7 @@ static void filter_free(struct filter *f)
     directory_close(&f->directory);
     keyring_free(&f->keys);
     suffix_list_free(&f->suffixes);
+    buf_wipe_free(&f->srs_secrets);
     free(f);
 }
 
@@ -63,6 +64,10 @@ static int filter_open(struct service *service)
     f->keys = keyring_new(f->conf->dkim_key_directory, &why);
     if (f->keys == NULL) {
         service_fault(service, "dkim_key_directory", buf_str(&why));
+        goto fail;
+    }
+    if (forward_open(f, &why) != 0) {
+        service_fault(service, "srs_secrets_file", buf_str(&why));
         goto fail;
     }
     f->suffixes = suffix_list_new();

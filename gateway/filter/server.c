@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/filter/filter.h"
 #include "gateway/filter/protocol.h"
@@ -34,8 +35,35 @@ static void read_request(struct msg *m, struct arena *arena, struct filter_reque
         r->domains[r->domain_count++] = get(m, arena);
 }
 
+static void answer_reverse(const struct filter *f, const char *address, struct ipc_peer *peer,
+                           uint32_t id)
+{
+    struct msg *m = msg_new(FILTER_MSG_RESULT);
+    struct buf text = {.max = 1024};
+    enum srs_answer answer = srs_reverse(&f->srs, address, (int64_t)clock_wall(), &text);
+
+    if (answer != SRS_FOUND)
+        log_info("srs address refused", LOG_STR("to", address),
+                 LOG_STR("reason", answer == SRS_EXPIRED ? "expired" : "forged"));
+    msg_put_u8(m, answer == SRS_FOUND ? FILTER_ACCEPT : FILTER_REJECT);
+    msg_put_str(m, answer == SRS_FOUND     ? buf_str(&text)
+                   : answer == SRS_EXPIRED ? "This address has expired"
+                                           : "No such address");
+    msg_put_u64(m, 0);
+    msg_put_str(m, "");
+    ipc_reply(peer, id, &m);
+    buf_free(&text);
+}
+
 static int on_request(struct ipc_peer *peer, struct msg *m, void *arg)
 {
+    if (msg_type(m) == FILTER_MSG_REVERSE) {
+        const char *address = msg_get_str(m);
+        if (msg_end(m) != 0 || address == NULL)
+            return -1;
+        answer_reverse(arg, address, peer, msg_id(m));
+        return 0;
+    }
     struct arena *arena = arena_new(ARENA_MAX);
     struct filter_request r;
     int fd;
@@ -65,6 +93,7 @@ void filter_reply(struct job *job)
     msg_put_u8(m, (uint8_t)job->result.verdict);
     msg_put_str(m, job->result.text);
     msg_put_u64(m, job->result.size);
+    msg_put_str(m, job->result.sender != NULL ? job->result.sender : "");
     ipc_reply(job->peer, job->request_id, &m);
 }
 

@@ -109,6 +109,17 @@ int signing_put(struct job *job)
     return rc;
 }
 
+/* The first RSA key: verifiers of ARC know no other (RFC 8617 section 4.1.1). */
+static void choose_sealer(struct job *job, const char *domain, const struct entry *e)
+{
+    for (size_t i = 0; i < entry_count(e, ATTR_DKIM_KEY) && job->sealer.key == NULL; i++) {
+        if (read_value(job, domain, entry_value(e, ATTR_DKIM_KEY, i), entry_dn(e), &job->sealer) !=
+                0 ||
+            private_key_type(job->sealer.key) != KEY_RSA)
+            job->sealer.key = NULL;
+    }
+}
+
 void sealing_find(struct job *job)
 {
     const char *domain = job->filter->conf->arc_seal_domain;
@@ -118,10 +129,8 @@ void sealing_find(struct job *job)
     if (*domain == '\0' || (snap = snapshot_take(job->filter->directory)) == NULL)
         return;
     /* Without a key the message goes on unsealed: a seal is a help, no duty. */
-    if (directory_domain(snap, domain, &e) == ANSWER_FOUND && e != NULL &&
-        entry_count(e, ATTR_DKIM_KEY) > 0 &&
-        read_value(job, domain, entry_value(e, ATTR_DKIM_KEY, 0), entry_dn(e), &job->sealer) != 0)
-        job->sealer.key = NULL;
+    if (directory_domain(snap, domain, &e) == ANSWER_FOUND && e != NULL)
+        choose_sealer(job, domain, e);
     snapshot_release(&snap);
     if (job->sealer.key != NULL)
         job->seal_form = arc_seal_want(job->hashes);

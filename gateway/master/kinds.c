@@ -14,7 +14,8 @@ static const char *const kinds_pop3[] = {"pop3", "pop3s", NULL};
 /* Only where there is something to check or to sign. */
 static bool filter_wanted(const struct conf *conf)
 {
-    return conf->authentication_checks.n > 0 || *conf->dkim_key_directory != '\0';
+    return conf->authentication_checks.n > 0 || *conf->dkim_key_directory != '\0' ||
+           *conf->srs_domain != '\0';
 }
 
 const struct kind kinds[] = {

@@ -106,6 +106,10 @@ void command_rcpt(struct session *s, const char *arg, size_t len)
         return;
     }
     evaluator_address(&s->d->evaluator, &s->rcpt_args.address, e->scratch, &address);
+    if (reverse_wanted(s, address.full)) {
+        reverse_recipient(s, address.full);
+        return;
+    }
     evaluate(s, evaluator_rcpt_stages(&s->d->evaluator, s->flavour->submission), &address,
              rcpt_done);
 }

@@ -143,7 +143,8 @@ static int smtpd_start(struct service *service)
                                       d->conf->resolver_timeout);
     d->evaluator.policy = policy_client_new(d->loop, d->conf, service_run_path(service, "."));
     d->auth = auth_client_new(d->loop, service_run_path(service, "auth.sock"), d->conf);
-    if (d->conf->authentication_checks.n > 0 || *d->conf->dkim_key_directory != '\0')
+    if (d->conf->authentication_checks.n > 0 || *d->conf->dkim_key_directory != '\0' ||
+        *d->conf->srs_domain != '\0')
         d->filter = filter_client_new(d->loop, service_run_path(service, "filter.sock"),
                                       d->conf->filter_timeout);
     d->queue = queue_client_new(d->loop, service_run_path(service, "queue.sock"));

@@ -517,6 +517,7 @@ static void filtered(const struct filter_result *result, void *arg)
         return;
     }
     tx->message->written = result->size;
+    transaction_forward(tx, result->sender);
     if (!expand(s, expanded))
         commit(s);
 }

@@ -294,6 +294,7 @@ struct part {
     const char *return_path; /* NULL: the sender's */
     const char *moderated;   /* the DN of the list whose moderators decide; NULL: nobody's */
     const char *address;     /* the first recipient of it */
+    bool forwarded;          /* to addresses elsewhere: its sender is rewritten (SRS) */
     STAILQ_HEAD(, target) targets;
     RB_HEAD(target_tree, target) tree;
     size_t target_count;
@@ -313,6 +314,9 @@ struct transaction {
     struct part *committing;     /* in their order, but the first is the last */
     const char *traced;          /* the Return-Path that the file begins with */
     size_t target_count;         /* of all of them */
+    const char *forward_sender;  /* of what is forwarded; NULL: not told, or the sender itself */
+    uint32_t reverse_id;         /* of the question for the way back from an SRS address */
+    const char *reverse_address; /* which is this */
     uint64_t max_size;           /* of the message, as lists among the recipients want it; 0: any */
     struct expansion *expansion; /* of large groups among the recipients, or NULL */
     struct restriction_step data_lists[DATA_LISTS_MAX]; /* without doubles */
@@ -342,6 +346,8 @@ const char *transaction_sender(const struct transaction *tx, const struct part *
 int transaction_target(struct session *s, struct part *part, const struct delivery *d,
                        const char *original, const struct rcpt_options *options);
 
+/* Gives what is forwarded this sender ("": its own). */
+void transaction_forward(struct transaction *tx, const char *sender);
 /* Remembers a list for DATA (the reference is taken over); -1 where there are too many. */
 int transaction_add_data_list(struct transaction *tx, struct restriction_list *list,
                               const char *dn);
@@ -391,6 +397,10 @@ void message_orphan(struct session *s);
 
 /* What dirigo-filter has to do with the session's messages, FILTER_*; 0: nothing. */
 unsigned filter_flags(const struct session *s);
+/* Whether the address is one of srs_domain, which leads back to somebody else. */
+bool reverse_wanted(const struct session *s, const char *address);
+/* RCPT to such an address: replies, at once or later. */
+void reverse_recipient(struct session *s, const char *address);
 /* Fills in what the session and its transaction say; strings live as long as they. */
 void filter_describe(const struct session *s, struct filter_request *r);
 

@@ -1,6 +1,7 @@
 /* A transaction: the sender, the recipients, and where the message has to go, each place once. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "gateway/smtp/smtpd.h"
 
@@ -37,6 +38,8 @@ void transaction_end(struct session *s)
 
     if (tx == NULL)
         return;
+    if (tx->reverse_id != 0)
+        filter_cancel(s->d->filter, tx->reverse_id);
     s->tx = NULL;
     s->mode = s->chunk.left > 0 ? MODE_CHUNK : MODE_COMMAND;
     message_free(&tx->message);
@@ -72,7 +75,7 @@ static struct part *part_for(struct transaction *tx, const struct list_outcome *
     struct part *part;
 
     STAILQ_FOREACH (part, &tx->parts, link)
-        if (same_text(part->moderated, list->moderated) &&
+        if (!part->forwarded && same_text(part->moderated, list->moderated) &&
             same_text(part->return_path, list->errors_to))
             return part;
     part = arena_alloc(tx->arena, sizeof(*part));
@@ -90,6 +93,35 @@ static struct part *part_for(struct transaction *tx, const struct list_outcome *
     RB_INIT(&part->tree);
     STAILQ_INSERT_TAIL(&tx->parts, part, link);
     return part;
+}
+
+/* The part of what is forwarded to addresses elsewhere; NULL where memory is full. */
+static struct part *forwarded_part(struct transaction *tx, const char *address)
+{
+    struct part *part;
+
+    STAILQ_FOREACH (part, &tx->parts, link)
+        if (part->forwarded)
+            return part;
+    part = arena_alloc(tx->arena, sizeof(*part));
+    if (part == NULL)
+        return NULL;
+    part->address = address;
+    part->forwarded = true;
+    part->return_path = tx->forward_sender;
+    STAILQ_INIT(&part->targets);
+    RB_INIT(&part->tree);
+    STAILQ_INSERT_TAIL(&tx->parts, part, link);
+    return part;
+}
+
+/* Whether SPF would fail where this goes. */
+static bool is_forwarded(const struct session *s, const struct part *part, const struct delivery *d,
+                         const char *original)
+{
+    return *s->d->conf->srs_domain != '\0' && d->kind == DELIVERY_REMOTE &&
+           s->tx->sender.full[0] != '\0' && part->return_path == NULL && part->moderated == NULL &&
+           strcasecmp(d->address, original) != 0;
 }
 
 const char *transaction_sender(const struct transaction *tx, const struct part *part)
@@ -141,6 +173,18 @@ static int put_target(struct session *s, struct part *part, const struct queue_r
     return 0;
 }
 
+void transaction_forward(struct transaction *tx, const char *sender)
+{
+    struct part *part;
+
+    if (*sender == '\0')
+        return;
+    tx->forward_sender = arena_strdup(tx->arena, sender);
+    STAILQ_FOREACH (part, &tx->parts, link)
+        if (part->forwarded)
+            part->return_path = tx->forward_sender;
+}
+
 int transaction_target(struct session *s, struct part *part, const struct delivery *d,
                        const char *original, const struct rcpt_options *options)
 {
@@ -150,6 +194,8 @@ int transaction_target(struct session *s, struct part *part, const struct delive
         return -1;
     if (d->kind == DELIVERY_LIST)
         return expand_add(s, part, d, original, options);
+    if (is_forwarded(s, part, d, original) && (part = forwarded_part(s->tx, original)) == NULL)
+        return -1;
     struct queue_rcpt rcpt = {.kind = d->kind == DELIVERY_MAILBOX ? QUEUE_RCPT_MAILBOX
                                                                   : QUEUE_RCPT_REMOTE,
                               .owner = d->owner,

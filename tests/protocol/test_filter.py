@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""SPF, DKIM and DMARC through the whole stack, with a real name server; signatures are made and verified by
+"""SPF, DKIM, DMARC, ARC and SRS through the whole stack, with a real name server; signatures are made and verified by
 another implementation (python3-dkim), too."""
 import base64
 import os
@@ -12,6 +12,7 @@ import dkim
 
 import harness
 from harness import wait_for
+from test_relay import Server
 
 ZONE = "mailtest"
 
@@ -229,6 +230,97 @@ class FilterTest(harness.StackTest):
 
         wait_for("the domain's own action", sent, 40)
         self.assertIn("dmarc=fail (p=reject dis=none) (local policy)", self.results(marker, "bob")[1])
+
+
+class ForwardingTest(harness.StackTest):
+    """Mail that is forwarded to another host: a sender that passes SPF there, a seal, and the way back."""
+
+    CONF = {"authentication_checks": "spf, dkim, dmarc, arc", "mynetworks": "192.0.2.0/24", "resolver_timeout": "3s",
+            "arc_seal_domain": "example.org", "srs_domain": "srs.example.org", "smtp_tls_security_level": "none"}
+
+    @classmethod
+    def prepare(cls, stack):
+        FilterTest.prepare.__func__(cls, stack)
+        port = harness.free_ports(1)[0]
+        cls.remote = Server("127.0.0.1", port)
+        stack.conf["relayhost"] = f"[127.0.0.1]:{port}"
+        stack.conf["srs_secrets_file"] = f"{stack.folder}/srs"
+        with open(f"{stack.folder}/srs", "w", encoding="ascii") as f:
+            f.write("the newest secret of all\nthe one before it\n")
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.stack.slapd.add(f"dn: cn=away,ou=mail,{harness.SUFFIX}\nobjectClass: nisMailAlias\n"
+                            "objectClass: inetLocalMailRecipient\ncn: away\nmailLocalAddress: away@example.org\n"
+                            f"rfc822MailMember: friend@far.{ZONE}\n\n")
+        cls.stack.slapd.modify(f"dn: dirigoDomainName=example.org,ou=mail,{harness.SUFFIX}\nchangetype: modify\n"
+                               "replace: dirigoDkimKey\ndirigoDkimKey: s2 second\ndirigoDkimKey: s1\n")
+        wait_for("the alias", lambda: cls.rcpt("away@example.org")[0] == 250, 40)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.remote.socket.close()
+        super().tearDownClass()
+
+    @classmethod
+    def rcpt(cls, address, sender=""):
+        with cls.stack.smtp() as s:
+            s.ehlo(f"client.{ZONE}")
+            s.mail(sender)
+            return s.rcpt(address)
+
+    def sent(self, marker):
+        """The message that the other host has got."""
+        def found():
+            got = [m for m in self.remote.messages if marker.encode() in m]
+            return got[0] if got else None
+
+        return wait_for(f"{marker} at the other host", found, 40)
+
+    def forward(self, sender, marker, to="away@example.org"):
+        with self.stack.smtp() as s:
+            s.ehlo(f"client.{ZONE}")
+            s.sendmail(sender, [to], message(f"a@watch.{ZONE}", marker))
+
+    def test_there_and_back(self):
+        self.forward(f"a@pass.{ZONE}", "srs-forward")
+        got = self.sent("srs-forward")
+        self.assertIn(b"ARC-Seal: i=1;", got)
+        line = next(x for x in self.remote.lines if "=a@srs." in x)
+        address = re.search(r"<(SRS0=.*=pass\.mailtest=a@srs\.example\.org)>", line).group(1)
+        self.forward("", "srs-bounce", address)
+        self.sent("srs-bounce")
+        self.assertTrue(any(f"RCPT TO:<a@pass.{ZONE}>" in x for x in self.remote.lines))
+        forged = address.replace("=a@", "=b@")
+        self.assertEqual(self.rcpt(forged)[0], 550)
+        self.assertEqual(self.rcpt("SRS0=nonsense@srs.example.org")[0], 550)
+
+    def test_both_at_once(self):
+        """One that stays and one that leaves: only the second gets the other sender."""
+        with self.stack.smtp() as s:
+            s.ehlo(f"client.{ZONE}")
+            s.sendmail(f"two@pass.{ZONE}", ["away@example.org", "alice@example.org"],
+                       message(f"a@watch.{ZONE}", "srs-both"))
+        self.sent("srs-both")
+        self.assertTrue(any(f"=pass.{ZONE}=two@srs.example.org" in x for x in self.remote.lines))
+        self.assertTrue(self.stack.wait_mail("alice", "srs-both", 20).startswith(
+            f"Return-Path: <two@pass.{ZONE}>\r\n".encode()))
+
+    def test_seal(self):
+        def sealed():
+            marker = f"seal-{os.urandom(4).hex()}"
+            self.forward(f"a@pass.{ZONE}", marker)
+            got = self.sent(marker)
+            return got if b"ARC-Seal:" in got else None
+
+        got = wait_for("a sealed message", sealed, 60)
+        got = got[got.index(b"ARC-Seal:"):]
+        cv, _, why = dkim.ARC(got).verify(dnsfunc=lookup({"s1._domainkey.example.org": RSA.record}))
+        self.assertEqual((cv, why), (dkim.CV_Pass, "success"))
+        changed = got.replace(b"Text of", b"text of")
+        self.assertEqual(dkim.ARC(changed).verify(dnsfunc=lookup({"s1._domainkey.example.org": RSA.record}))[0],
+                         dkim.CV_Fail)
 
 
 class NothingConfiguredTest(harness.StackTest):
