@@ -87,7 +87,9 @@ int srs_forward(const struct srs *srs, const char *sender, int64_t now, struct b
     unsigned day = (unsigned)(now / DAY % DAYS_CYCLE);
     int n, local;
 
-    if (at == NULL || at == sender || at[1] == '\0' || *sender == '"' || srs->secret_count == 0 ||
+    /* The domain ends at the next "=", so that it cannot have one. */
+    if (at == NULL || at == sender || at[1] == '\0' || strchr(at + 1, '=') != NULL ||
+        *sender == '"' || srs->secret_count == 0 ||
         strlen(sender) + strlen(srs->domain) + srs->hash_length + 16 > 320)
         return -1;
     local = (int)(at - sender);

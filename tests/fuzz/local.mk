@@ -115,4 +115,8 @@ noinst_PROGRAMS += tests/fuzz/fuzz_dmarc
 tests_fuzz_fuzz_dmarc_SOURCES = tests/fuzz/fuzz_dmarc.c
 tests_fuzz_fuzz_dmarc_LDADD = $(FILTER_LIBS) $(BASE_LIBS)
 tests_fuzz_fuzz_dmarc_LDFLAGS = $(FUZZ_LDFLAGS)
+noinst_PROGRAMS += tests/fuzz/fuzz_srs
+tests_fuzz_fuzz_srs_SOURCES = tests/fuzz/fuzz_srs.c
+tests_fuzz_fuzz_srs_LDADD = $(FILTER_LIBS) $(BASE_LIBS)
+tests_fuzz_fuzz_srs_LDFLAGS = $(FUZZ_LDFLAGS)
 endif

@@ -127,6 +127,7 @@ static void test_no_address(void **state)
     assert_int_equal(srs_forward(&first, "", NOW, &out), -1);
     assert_int_equal(srs_forward(&first, "@x", NOW, &out), -1);
     assert_int_equal(srs_forward(&first, "a@", NOW, &out), -1);
+    assert_int_equal(srs_forward(&first, "a@b=c.example", NOW, &out), -1);
     assert_int_equal(srs_forward(&first, "SRS1=x@y.example", NOW, &out), -1);
     buf_free(&out);
 }
