@@ -598,6 +598,15 @@ enum answer entry_by_dn(struct snapshot *snap, const char *dn, const struct entr
     return answer(snap, n, snap->fresh_for_lookup);
 }
 
+int entry_app_passwords(struct snapshot *snap, const struct entry *user,
+                        struct uuid out[ENTRY_APP_PASSWORDS_MAX])
+{
+    struct index_key key;
+    if (index_key_dn(&key, INDEX_APP_PASSWORD, entry_dn(user)) < 0)
+        return 0;
+    return snapshot_list(snap, &key, out, ENTRY_APP_PASSWORDS_MAX);
+}
+
 enum answer entry_by_login(struct snapshot *snap, const char *login, const struct entry **out)
 {
     const struct entry *by_name[2], *by_address[2];

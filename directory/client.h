@@ -120,7 +120,10 @@ enum {
     ENTRY_ACCESS = 128,  /* dirigoAccess: an entry of access tables */
     ENTRY_CLASS = 256,   /* dirigoRestrictionClass */
     ENTRY_PARTNER = 512, /* dirigoPartner: what TLS was agreed on with somebody */
-    ENTRY_CONFIG = 1024  /* dirigoConfig: parameters of dirigo.conf(5) */
+    ENTRY_CONFIG = 1024, /* dirigoConfig: parameters of dirigo.conf(5) */
+    ENTRY_APP_PASSWORD = 2048, /* dirigoAppPassword: below a user, for one program of that user's */
+    ENTRY_TOTP = 4096,         /* a password needs a one-time code, which dirigo-auth verifies */
+    ENTRY_ONE_TIME = 8192      /* the same, but the directory verifies it within the bind */
 };
 
 /* Logical attributes; profiles map LDAP names to them. Values are UTF-8 text, in the directory's
@@ -181,6 +184,8 @@ enum entry_attr {
     ATTR_CONFIG_HOST,         /* the hosts that it is for; none: all */
     ATTR_DKIM_KEY,            /* of a domain: "SELECTOR" or "SELECTOR NAME" of its private keys */
     ATTR_DMARC_ACTION,        /* of a domain: the most that is done because of an author's policy */
+    ATTR_SERVICE,             /* smtp, imap or pop3: what an app password is for; none: all */
+    ATTR_NOT_AFTER,           /* when it ends, as a GeneralizedTime (RFC 4517 section 3.3.13) */
     ATTR_COUNT
 };
 
@@ -198,6 +203,11 @@ enum answer entry_by_login(struct snapshot *snap, const char *login, const struc
 enum answer entry_by_certificate(struct snapshot *snap, const char *hash, const struct entry **out);
 enum answer entry_by_principal(struct snapshot *snap, const char *principal,
                                const struct entry **out);
+/* The app passwords of a user, at most ENTRY_APP_PASSWORDS_MAX: their uuids to out; how many, or
+ * -1: unknown. */
+#define ENTRY_APP_PASSWORDS_MAX 32
+int entry_app_passwords(struct snapshot *snap, const struct entry *user,
+                        struct uuid out[ENTRY_APP_PASSWORDS_MAX]);
 /* The entry behind *uuid (zeros: the first of all), whose uuid *uuid gets; absent past the last. */
 enum answer entry_next(struct snapshot *snap, struct uuid *uuid, const struct entry **out);
 /* The name of the directory that an entry is of; "": the one without a name. */

@@ -135,6 +135,8 @@ const char *entry_attr_name(enum entry_attr attr)
         [ATTR_SEND_AS_ADDRESS] = "sendAsAddress",
         [ATTR_CERTIFICATE] = "certificate",
         [ATTR_PRINCIPAL] = "principal",
+        [ATTR_SERVICE] = "service",
+        [ATTR_NOT_AFTER] = "notAfter",
         [ATTR_DELEGATE] = "delegate",
         [ATTR_DKIM_KEY] = "dkimKey",
         [ATTR_DMARC_ACTION] = "dmarcAction",
@@ -450,6 +452,20 @@ static void emit_members(const struct entry *e, const struct key_sink *sink)
     emit_addresses(e, INDEX_MEMBER_ADDRESS, ATTR_MEMBER_ADDRESS, sink);
 }
 
+/* An app password is found by the user above it. */
+static void emit_parent(const struct entry *e, const struct key_sink *sink)
+{
+    char normal[DN_MAX];
+    struct index_key key;
+    if (dn_normalize(entry_dn(e), normal) < 0)
+        return;
+    size_t head = (size_t)dn_head(normal, 1);
+    if (normal[head] == ',')
+        head++;
+    index_key(&key, INDEX_APP_PASSWORD, normal + head, strlen(normal + head));
+    sink->fn(&key, sink->arg);
+}
+
 void entry_index_keys(const struct entry *e, void (*fn)(const struct index_key *key, void *arg),
                       void *arg)
 {
@@ -476,6 +492,8 @@ void entry_index_keys(const struct entry *e, void (*fn)(const struct index_key *
         access_index_keys(e, fn, arg);
     if ((kinds & ENTRY_CLASS) != 0)
         emit_class_names(e, &sink);
+    if ((kinds & ENTRY_APP_PASSWORD) != 0)
+        emit_parent(e, &sink);
     if ((kinds & ENTRY_CONFIG) != 0) {
         index_key(&key, INDEX_CONFIG, NULL, 0);
         fn(&key, arg);

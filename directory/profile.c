@@ -195,6 +195,16 @@ static void take_clear(struct profile_entry *p, const char *value, size_t len)
     buf_wipe_free(&text);
 }
 
+/* Kept beside the keys, and told from them by SECRETS_TOTP. */
+static void take_totp(struct profile_entry *p, const char *value, size_t len)
+{
+    if (len == 0 || memchr(value, '\0', len) != NULL)
+        return;
+    buf_append_str(p->secrets, SECRETS_TOTP);
+    append_text(p->secrets, value, len);
+    p->status |= ENTRY_TOTP;
+}
+
 static void take_certificate(struct profile_entry *p, const char *der, size_t len)
 {
     uint8_t hash[HMAC_LEN];
@@ -218,6 +228,12 @@ static void take(struct profile_entry *p, const struct profile_row *row, const c
         return;
     case TAKE_CLEAR:
         take_clear(p, value, len);
+        return;
+    case TAKE_TOTP:
+        take_totp(p, value, len);
+        return;
+    case TAKE_ONE_TIME:
+        p->status |= ENTRY_ONE_TIME;
         return;
     case TAKE_CERTIFICATE:
         take_certificate(p, value, len);
@@ -370,6 +386,8 @@ static unsigned kinds(const struct profile_entry *p)
         k |= ENTRY_CLASS;
     if ((p->classes & CLASS_CONFIG) != 0)
         k |= ENTRY_CONFIG;
+    if ((p->classes & CLASS_APP_PASSWORD) != 0)
+        k |= ENTRY_APP_PASSWORD;
     if (k == 0)
         return (p->classes & CLASS_CONTAINER) != 0 ? ENTRY_CONTAINER : 0;
     return k | p->status;
@@ -397,6 +415,11 @@ bool profile_end(struct profile_entry *p)
 
 /* ---- the way back ---- */
 
+static bool is_secret(enum profile_take take)
+{
+    return take == TAKE_SECRET || take == TAKE_CLEAR || take == TAKE_TOTP || take == TAKE_ONE_TIME;
+}
+
 /* Whether a name stands for the attribute (ATTR_COUNT: for any), and not for a secret. */
 static bool stands_for(const struct profile_table *t, const char *name, size_t len,
                        enum entry_attr attr)
@@ -405,12 +428,11 @@ static bool stands_for(const struct profile_table *t, const char *name, size_t l
     enum profile_take take;
     len = plain_len(name, len);
     if (len > 0 && name[0] == '=')
-        return profile_logical(name + 1, len - 1, &own, &take) == 0 && take != TAKE_SECRET &&
-               take != TAKE_CLEAR && (attr == ATTR_COUNT || attr == own);
+        return profile_logical(name + 1, len - 1, &own, &take) == 0 && !is_secret(take) &&
+               (attr == ATTR_COUNT || attr == own);
     const struct profile_slot *slot = profile_table_find(t, name, len);
     for (size_t i = 0; slot != NULL && i < slot->count; i++)
-        if (slot->rows[i]->take != TAKE_SECRET && slot->rows[i]->take != TAKE_CLEAR &&
-            slot->rows[i]->take != TAKE_NOTHING &&
+        if (!is_secret(slot->rows[i]->take) && slot->rows[i]->take != TAKE_NOTHING &&
             (attr == ATTR_COUNT || attr == slot->rows[i]->attr))
             return true;
     return false;
@@ -457,6 +479,7 @@ static void unmap_classes(unsigned kinds, bool named,
         {(kinds & ENTRY_PARTNER) != 0, "dirigoPartner"},
         {(kinds & ENTRY_CLASS) != 0, "dirigoRestrictionClass"},
         {(kinds & ENTRY_CONFIG) != 0, "dirigoConfig"},
+        {(kinds & ENTRY_APP_PASSWORD) != 0, "dirigoAppPassword"},
         {(kinds & ENTRY_CONTAINER) != 0, "=container"},
     };
     for (size_t i = 0; i < COUNT(classes); i++)

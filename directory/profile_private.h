@@ -20,6 +20,7 @@ enum {
     CLASS_CONTAINER = 512, /* holds others; kept for its DN where it is nothing else */
     CLASS_PARTNER = 2048,
     CLASS_CONFIG = 4096,
+    CLASS_APP_PASSWORD = 8192,
     CLASS_NOTHING = 1024 /* means nothing to mail, whatever the other classes say */
 };
 
@@ -37,6 +38,8 @@ enum profile_take {
     TAKE_GLOBAL,
     TAKE_SECRET,
     TAKE_CLEAR,       /* a password: kept where it is no hash */
+    TAKE_TOTP,        /* a secret; says that there is one */
+    TAKE_ONE_TIME,    /* says that there is one, whatever the value */
     TAKE_CERTIFICATE, /* DER, of which the hash is kept */
     TAKE_NOTHING      /* the attribute means something else here */
 };

@@ -23,6 +23,7 @@ static const struct {
     {"partner", CLASS_PARTNER},
     {"restrictions", CLASS_RESTRICTIONS},
     {"config", CLASS_CONFIG},
+    {"appPassword", CLASS_APP_PASSWORD},
     {"container", CLASS_CONTAINER},
     {"nothing", CLASS_NOTHING},
 };
@@ -53,6 +54,8 @@ static const struct {
     {"globalPolicy", ATTR_COUNT, TAKE_GLOBAL},
     {"authPassword", ATTR_COUNT, TAKE_SECRET},
     {"clearPassword", ATTR_COUNT, TAKE_CLEAR},
+    {"totpSecret", ATTR_COUNT, TAKE_TOTP},
+    {"oneTimeToken", ATTR_COUNT, TAKE_ONE_TIME},
     {"certificate", ATTR_CERTIFICATE, TAKE_CERTIFICATE},
     {"nothing", ATTR_COUNT, TAKE_NOTHING},
 };

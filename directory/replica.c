@@ -593,6 +593,17 @@ enum db_result replica_next(struct replica *r, struct uuid *uuid)
     return rc;
 }
 
+bool replica_is_one_time(struct replica *r, const struct uuid *uuid)
+{
+    const struct entry *e;
+    size_t len;
+    if (db_read_begin(r->db) < 0)
+        return true;
+    bool one_time = stored(r, uuid, &e, &len) != DB_OK || (entry_kinds(e) & ENTRY_ONE_TIME) != 0;
+    db_read_end(r->db);
+    return one_time;
+}
+
 enum db_result replica_dn(struct replica *r, const struct uuid *uuid, struct buf *dn)
 {
     const struct entry *e;

@@ -21,7 +21,7 @@
 #include "directory/db.h"
 #include "gateway/base/buf.h"
 
-#define REPLICA_FORMAT 7
+#define REPLICA_FORMAT 8
 
 enum replica_table {
     TABLE_META,
@@ -62,9 +62,10 @@ enum index_kind {
     INDEX_GLOBAL = 'g',         /* no text -> policies that govern everything */
     INDEX_STAGE = 's', /* an attribute's number, one byte -> policies that have a list there */
     INDEX_CLASS = 'c', /* names of restriction classes; lower case */
-    INDEX_CERTIFICATE = 'f', /* what ATTR_CERTIFICATE has */
-    INDEX_PRINCIPAL = 'k',   /* Kerberos principals; lower case */
-    INDEX_ACCESS = 'x'       /* table, NUL, and what access.c puts behind it */
+    INDEX_CERTIFICATE = 'f',  /* what ATTR_CERTIFICATE has */
+    INDEX_APP_PASSWORD = 'w', /* dn_normalize of the user that it is for */
+    INDEX_PRINCIPAL = 'k',    /* Kerberos principals; lower case */
+    INDEX_ACCESS = 'x'        /* table, NUL, and what access.c puts behind it */
 };
 
 struct index_key {
@@ -256,6 +257,9 @@ enum db_result replica_next(struct replica *r, struct uuid *uuid);
 enum db_result replica_kinds(struct replica *r, const struct uuid *uuid, unsigned *kinds);
 /* Outside a change: a consistent look at one entry's DN, appended to dn. DB_NONE: no such entry. */
 enum db_result replica_dn(struct replica *r, const struct uuid *uuid, struct buf *dn);
+/* Outside a change: whether passwords of the entry hold a code that is good once, or that cannot be
+ * told. */
+bool replica_is_one_time(struct replica *r, const struct uuid *uuid);
 void replica_reap_readers(struct replica *r);
 
 /*

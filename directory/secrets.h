@@ -15,6 +15,9 @@
 
 /* An entry has at most this many values; more are not kept. */
 #define SECRETS_MAX 16
+/* What a value that is the secret of one-time codes (sasl/totp.h) begins with; the others are keys.
+ */
+#define SECRETS_TOTP "TOTP$"
 
 /* What a password in clear text begins with among the values, where a profile has them kept. */
 #define SECRETS_CLEAR "CLEAR$"

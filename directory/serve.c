@@ -100,7 +100,8 @@ static void on_verified(const struct bind_answer *a, void *arg)
                 a->result == DIRECTORY_BIND_UNAVAILABLE || a->no_entry ? GUESS_UNKNOWN
                 : a->result == DIRECTORY_BIND_INVALID                  ? GUESS_WRONG
                                                                        : GUESS_RIGHT);
-    if (a->result == DIRECTORY_BIND_OK && !a->warned)
+    if (a->result == DIRECTORY_BIND_OK && !a->warned &&
+        !replica_is_one_time(v->part->replica, &v->uuid))
         verified_put(s->verified, &v->uuid, v->password, v->epoch);
     if (a->no_entry) {
         source_refresh(v->part->source, moved);

@@ -37,6 +37,7 @@ struct auth_process {
     struct oauth *oauth;
     struct throttle *throttle;
     struct guesses *guesses; /* at names that nobody has; dirigo-directory counts for entries */
+    struct used_codes *used_codes;
     uint8_t fake_secret[FAKE_SECRET_LEN]; /* of made-up keys */
     const uint8_t *ticket_key;            /* NULL: there are no tickets */
     struct netaddr_prefix *trusted;       /* mynetworks */
@@ -55,8 +56,9 @@ enum login_answer {
 
 struct login {
     struct uuid owner;
-    char *name;    /* to log: the entry's first uid, or what was given */
-    char *address; /* NULL: none */
+    unsigned kinds; /* ENTRY_* */
+    char *name;     /* to log: the entry's first uid, or what was given */
+    char *address;  /* NULL: none */
     char *dn;
     char *mail_host; /* NULL: here */
 };

@@ -9,6 +9,7 @@
 #include "gateway/base/mem.h"
 #include "gateway/base/str.h"
 #include "sasl/exchange.h"
+#include "sasl/password.h"
 
 /* ---- deciding ---- */
 
@@ -88,18 +89,41 @@ static int exchange_bound(enum ipc_status status, struct msg *m, void *arg)
 static void exchange_bind(struct exchange *x, const char *password)
 {
     struct auth_process *p = x->process;
-    if (*password == '\0') {
-        /* A bind without a password succeeds at many servers, as nobody (RFC 4513 section 5.1.2).
-         */
-        exchange_refuse(x, "empty password");
-        return;
-    }
     struct msg *m = msg_new(DIRECTORY_MSG_BIND);
     msg_put_uuid(m, &x->login.owner);
     msg_put_str(m, password);
     x->state = EXCHANGE_BIND;
     int64_t left = x->deadline - clock_now_ms();
     x->bind_id = ipc_request(p->binder, &m, left > 1 ? left : 1, exchange_bound, x);
+}
+
+static void exchange_verify(struct exchange *x, const char *password)
+{
+    const char *why;
+    char *rest;
+    if (*password == '\0') {
+        /* A bind without a password succeeds at many servers, as nobody (RFC 4513 section 5.1.2).
+         */
+        exchange_refuse(x, "empty password");
+        return;
+    }
+    switch (password_judge(x->process, &x->login, x->service, password, &rest, &why)) {
+    case PASSWORD_BIND:
+        exchange_bind(x, rest);
+        mem_wipe_free_str(rest);
+        break;
+    case PASSWORD_APP:
+        x->bound = true;
+        x->by = "app password";
+        exchange_authorise(x);
+        break;
+    case PASSWORD_WRONG:
+        exchange_refuse(x, why);
+        break;
+    case PASSWORD_UNKNOWN:
+        exchange_undecided(x, why);
+        break;
+    }
 }
 
 bool exchange_claim(struct exchange *x, const struct uuid *owner, const char *name)
@@ -173,7 +197,7 @@ static void exchange_decide(struct exchange *x)
         break;
     }
     if (password != NULL)
-        exchange_bind(x, password);
+        exchange_verify(x, password);
     else if (!uuid_eq(&x->login.owner, &x->keys_owner))
         exchange_undecided(x, "the name went to another entry meanwhile");
     else

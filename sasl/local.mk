@@ -10,11 +10,12 @@ sasl_libsasl_server_a_SOURCES = \
 	%D%/oauth.c %D%/oauth.h \
 	%D%/oauth_message.c %D%/oauth_message.h \
 	%D%/oauth_plugin.c %D%/oauth_plugin.h \
-	%D%/throttle.c %D%/throttle.h
+	%D%/throttle.c %D%/throttle.h \
+	%D%/totp.c %D%/totp.h
 sasl_libsasl_server_a_CFLAGS = $(AM_CFLAGS) $(SASL_CFLAGS) $(CJOSE_CFLAGS) $(JANSSON_CFLAGS) $(CURL_CFLAGS)
 pkglibexec_PROGRAMS += dirigo-auth
 AUTH_SOURCES = %D%/act.c %D%/auth.h %D%/certificate.c %D%/certificate.h %D%/exchange.c %D%/exchange.h \
-	%D%/exchange_decide.c %D%/exchange_serve.c %D%/login.c \
+	%D%/exchange_decide.c %D%/exchange_serve.c %D%/login.c %D%/password.c %D%/password.h \
 	%D%/principal.c
 dirigo_auth_SOURCES = $(AUTH_SOURCES) %D%/main.c
 dirigo_auth_LDADD = $(SASL_SERVER_LIBS) $(SERVICE_LIBS) $(IPC_LIBS)
@@ -24,6 +25,11 @@ SASL_SERVER_LIBS = sasl/libsasl_server.a directory/libdirectory_secrets.a \
 	$(DIRECTORY_CLIENT_LIBS) $(SASL_LIBS) $(CJOSE_LIBS:-lcrypto=) $(JANSSON_LIBS) $(CURL_LIBS)
 
 if TESTS_ENABLED
+check_PROGRAMS += tests/unit/test_totp
+tests_unit_test_totp_SOURCES = tests/unit/test_totp.c
+tests_unit_test_totp_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_totp_LDADD = sasl/libsasl_server.a $(BASE_LIBS) $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_sasl_server
 tests_unit_test_sasl_server_SOURCES = tests/unit/test_sasl_server.c
 tests_unit_test_sasl_server_CFLAGS = $(UNIT_CFLAGS) $(SASL_CFLAGS)

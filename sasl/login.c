@@ -15,6 +15,7 @@ static void login_fill(struct auth_process *p, const struct entry *e, const char
                        struct login *out)
 {
     out->owner = *entry_uuid(e);
+    out->kinds = entry_kinds(e);
     out->name = copy_value(e, ATTR_UID);
     if (out->name == NULL && name == NULL)
         out->name = copy_value(e, ATTR_MAIL);
@@ -133,7 +134,10 @@ int login_keys(struct auth_process *p, const char *name, const char *mechanism, 
     if (answer == LOGIN_UNKNOWN)
         return -1;
     if (answer == LOGIN_FOUND) {
-        enum answer keys = secrets_lookup(p->secrets, &login.owner, out);
+        /* A key would go past the one-time code. */
+        enum answer keys = login.kinds & (ENTRY_TOTP | ENTRY_ONE_TIME)
+                               ? ANSWER_ABSENT
+                               : secrets_lookup(p->secrets, &login.owner, out);
         if (keys == ANSWER_FOUND && str_ieq(mechanism, "CRAM-MD5"))
             keep_clear(out);
         else if (keys == ANSWER_FOUND)

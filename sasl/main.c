@@ -7,6 +7,7 @@
 #include "gateway/base/mem.h"
 #include "gateway/service/service.h"
 #include "sasl/auth.h"
+#include "sasl/password.h"
 #include "sasl/protocol.h"
 
 static void read_trusted(struct auth_process *p)
@@ -87,6 +88,7 @@ static int auth_start_service(struct service *s)
     p->throttle = throttle_new(&limits);
     p->guesses = guesses_new(limits.entries, (unsigned)p->conf->auth_bind_failure_limit,
                              p->conf->auth_bind_failure_time);
+    p->used_codes = used_codes_new();
     directory_connect(p->directory, p->loop, directory);
     p->binder = ipc_client_new(p->loop, directory, DIRECTORY_SERVICE, DIRECTORY_VERSION);
     p->server = ipc_server_new(p->loop, fd, AUTH_SERVICE, AUTH_VERSION, &exchange_ops, p);
@@ -104,6 +106,7 @@ static void auth_stop(struct service *s)
     oauth_free(&p->oauth);
     throttle_free(&p->throttle);
     guesses_free(&p->guesses);
+    used_codes_free(&p->used_codes);
     cyrus_free(&p->cyrus);
     secrets_close(&p->secrets);
     directory_close(&p->directory);

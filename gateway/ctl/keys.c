@@ -79,6 +79,30 @@ static int make_ssha(const struct key_scheme *s, const char *password, unsigned 
     return rc;
 }
 
+/* RFC 3112's form: SALT$HASH, of the password with the salt behind it. For passwords that are
+ * random alone: guessing one that a person chose would be quick. */
+static int make_plain_hash(const struct key_scheme *s, const char *password, unsigned iterations,
+                           struct buf *out)
+{
+    uint8_t salt[ARGON2_SALT_LEN], hash[KDF_LEN_MAX];
+    size_t len = strlen(password);
+    char *text = mem_alloc(len + sizeof(salt));
+    (void)iterations;
+    arc4random_buf(salt, sizeof(salt));
+    memcpy(text, password, len);
+    memcpy(text + len, salt, sizeof(salt));
+    int rc = kdf_digest(s->hash, text, len + sizeof(salt), hash);
+    mem_wipe_free(text, len + sizeof(salt));
+    if (rc == 0) {
+        (void)buf_printf(out, "%s$", s->prefix);
+        (void)str_base64_encode(out, salt, sizeof(salt));
+        (void)buf_append_byte(out, '$');
+        (void)str_base64_encode(out, hash, kdf_len(s->hash));
+    }
+    explicit_bzero(hash, sizeof(hash));
+    return rc;
+}
+
 /* crypt(3) with yescrypt, at the library's cost. */
 static int make_crypt(const struct key_scheme *s, const char *password, unsigned iterations,
                       struct buf *out)
@@ -116,6 +140,7 @@ static const struct key_scheme schemes[] = {
     {"scram-sha-1", "authPassword", "SCRAM-SHA-1", KDF_SHA1, make_scram},
     {"scram-sha-256", "authPassword", "SCRAM-SHA-256", KDF_SHA256, make_scram},
     {"scram-sha-512", "authPassword", "SCRAM-SHA-512", KDF_SHA512, make_scram},
+    {"sha256", "authPassword", "SHA256", KDF_SHA256, make_plain_hash},
     {"ssha", "userPassword", "{SSHA}", KDF_SHA1, make_ssha},
     {"crypt", "userPassword", "{CRYPT}", KDF_SHA1, make_crypt},
     {"argon2", "userPassword", "{ARGON2}", KDF_SHA1, make_argon2},

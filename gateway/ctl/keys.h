@@ -14,6 +14,7 @@ const char *key_attribute(const struct key_scheme *scheme);
 int key_make(const struct key_scheme *scheme, const char *password, unsigned iterations,
              struct buf *out);
 /* The names, for a message. */
-#define KEY_SCHEMES "scram-sha-1, scram-sha-256, scram-sha-512, ssha, crypt or argon2"
+#define KEY_SCHEMES                                                                                \
+    "sha256 (for app passwords), scram-sha-1, scram-sha-256, scram-sha-512, ssha, crypt or argon2"
 
 #endif

@@ -27,6 +27,8 @@ struct passwd {
     struct conf *conf; /* NULL: it cannot be read, and need not be */
     const char *file;  /* NULL: ask at the terminal; "-": standard input */
     const char *dn, *login;
+    const char *app;      /* the name of an app password below the entry; NULL: it is the entry's */
+    const char *services; /* that it is for, or NULL */
     const struct key_scheme *schemes[SCHEMES_MAX];
     size_t count;
     unsigned iterations;
@@ -78,8 +80,25 @@ static int ask(struct passwd *p)
     return rc;
 }
 
+/* For a program, which has no trouble with remembering it: 100 bits. */
+static void make_random(struct passwd *p)
+{
+    static const char letters[] = "abcdefghijkmnpqrstuvwxyz23456789";
+    char *out = p->password;
+    for (int i = 0; i < 20; i++) {
+        if (i > 0 && i % 5 == 0)
+            *out++ = '-';
+        *out++ = letters[arc4random_uniform(sizeof(letters) - 1)];
+    }
+    *out = '\0';
+}
+
 static int get_password(struct passwd *p)
 {
+    if (p->app != NULL) {
+        make_random(p);
+        return 0;
+    }
     int rc = p->file != NULL ? read_file(p) : ask(p);
     size_t len = strlen(p->password);
     if (rc != 0)
@@ -176,6 +195,45 @@ static int put_values(struct passwd *p)
     return command_print(&out);
 }
 
+/* An entry below the user's; the password itself is for the user's eyes, not for the file. */
+static int put_app_password(struct passwd *p)
+{
+    struct buf out = {0}, value = {0}, dn = {0};
+    const char *services = p->services != NULL ? p->services : "", *word;
+    size_t len;
+    if (key_make(key_scheme("sha256", strlen("sha256")), p->password, 0, &value) != 0)
+        return command_error("a value cannot be made: the library for it fails");
+    (void)buf_printf(&dn, "cn=%s,%s", p->app, p->dn);
+    put_line(&out, "dn", buf_str(&dn));
+    (void)buf_append_str(&out, "changetype: add\nobjectClass: dirigoAppPassword\n");
+    put_line(&out, "cn", p->app);
+    while (str_token(&services, ", ", &word, &len))
+        (void)buf_printf(&out, "dirigoService: %.*s\n", (int)len, word);
+    put_line(&out, "authPassword", buf_str(&value));
+    fprintf(stderr, "password: %s\n", p->password);
+    buf_free(&dn);
+    buf_free(&value);
+    return command_print(&out);
+}
+
+/* Of names without what LDIF and DNs would need escaped. */
+static bool is_app_name(const char *s)
+{
+    return *s != '\0' && strlen(s) <= 64 &&
+           strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") ==
+               strlen(s);
+}
+
+static bool are_services(const char *list)
+{
+    const char *word;
+    size_t len;
+    while (str_token(&list, ", ", &word, &len))
+        if (!str_is(word, len, "smtp") && !str_is(word, len, "imap") && !str_is(word, len, "pop3"))
+            return false;
+    return true;
+}
+
 /* ---- the command line ---- */
 
 static int add_schemes(struct passwd *p, const char *list)
@@ -215,6 +273,8 @@ static int parse(struct passwd *p, int argc, char **argv)
         {"file", required_argument, NULL, 'f'},
         {"scheme", required_argument, NULL, 's'},
         {"iterations", required_argument, NULL, 'i'},
+        {"app", required_argument, NULL, 'a'},
+        {"service", required_argument, NULL, 'S'},
         {NULL, 0, NULL, 0},
     };
     uint64_t n;
@@ -233,6 +293,14 @@ static int parse(struct passwd *p, int argc, char **argv)
                 return command_error("--iterations: write a number from %d to %d", ITERATIONS_MIN,
                                      ITERATIONS_MAX);
             p->iterations = (unsigned)n;
+        } else if (option == 'a') {
+            p->app = optarg;
+            if (!is_app_name(optarg))
+                return command_error("--app: write a name of letters, digits, - _ and .");
+        } else if (option == 'S') {
+            p->services = optarg;
+            if (!are_services(optarg))
+                return command_error("--service: write smtp, imap or pop3");
         } else if (option == 1 && p->login == NULL) {
             p->login = optarg;
         } else {
@@ -262,10 +330,12 @@ static int run(const struct command_context *context, int argc, char **argv)
         rc = find_dn(p, &dn);
     if (dn != NULL)
         p->dn = dn;
+    if (rc == COMMAND_OK && p->app != NULL && p->dn == NULL)
+        rc = command_error("--app: whose? Give a login, or --dn");
     if (rc == COMMAND_OK)
         rc = get_password(p);
     if (rc == COMMAND_OK)
-        rc = put_values(p);
+        rc = p->app != NULL ? put_app_password(p) : put_values(p);
     free(dn);
     conf_free(&p->conf);
     mem_wipe_free(p, sizeof(*p));
@@ -274,7 +344,8 @@ static int run(const struct command_context *context, int argc, char **argv)
 
 const struct command command_passwd = {
     .name = "passwd",
-    .args = "[--file file] [--scheme scheme,...] [--iterations n] [--dn DN | login]",
+    .args = "[--file file] [--scheme scheme,...] [--iterations n] [--app name] "
+            "[--service service,...] [--dn DN | login]",
     .help = "make the values of authPassword and userPassword for a password, or LDIF",
     .run = run,
 };

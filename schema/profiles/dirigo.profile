@@ -16,6 +16,7 @@ class dirigoAccess           access
 class dirigoPartner          partner
 class dirigoRestrictionClass restrictions
 class dirigoConfig           config
+class dirigoAppPassword      appPassword
 class organizationalUnit     container
 class organization           container
 class dcObject               container
@@ -34,6 +35,11 @@ attribute member                   member
 attribute uniqueMember             member
 attribute memberURL                memberURL
 attribute authPassword             authPassword
+attribute dirigoTotpSecret         totpSecret
+attribute oathTOTPToken            oneTimeToken
+attribute oathHOTPToken            oneTimeToken
+attribute dirigoService            service
+attribute dirigoNotAfter           notAfter
 attribute userCertificate          certificate
 attribute krbPrincipalName         principal
 attribute userPrincipalName        principal

@@ -26,6 +26,7 @@
 #include "sasl/auth.h"
 #include "sasl/certificate.h"
 #include "sasl/client.h"
+#include "sasl/password.h"
 #include "sasl/protocol.h"
 #include "tests/unit/directory_fixture.h"
 
@@ -163,6 +164,7 @@ static int set_up(void **state)
     w->p.hooks = (struct auth_hooks){session_begin, session_end, report, w};
     w->p.throttle = throttle_new(&limits);
     w->p.guesses = guesses_new(100, 100, 60000);
+    w->p.used_codes = used_codes_new();
     w->p.cyrus = cyrus_new(conf);
     assert_non_null(w->p.cyrus);
     w->directory = ipc_server_new(w->p.loop, listen_at(w, "directory.sock", path, sizeof(path)),
@@ -192,6 +194,7 @@ static int tear_down(void **state)
     assert_int_equal(w->p.exchanges, 0);
     throttle_free(&w->p.throttle);
     guesses_free(&w->p.guesses);
+    used_codes_free(&w->p.used_codes);
     cyrus_free(&w->p.cyrus);
     secrets_close(&w->p.secrets);
     loop_free(&w->p.loop);
