@@ -103,6 +103,16 @@ static bool netaddr_bits_equal(const uint8_t *a, const uint8_t *b, unsigned bits
     return rest == 0 || ((a[bits / 8] ^ b[bits / 8]) & mask) == 0;
 }
 
+struct netaddr netaddr_network(const struct netaddr *addr, unsigned bits)
+{
+    struct netaddr net = *addr;
+
+    net.port = 0;
+    for (size_t bit = bits; bit < sizeof(net.bytes) * 8; bit++)
+        net.bytes[bit / 8] &= (uint8_t) ~(0x80U >> bit % 8);
+    return net;
+}
+
 int netaddr_prefix_parse(struct netaddr_prefix *out, const char *text)
 {
     char copy[NETADDR_STRLEN];

@@ -31,6 +31,9 @@ const char *netaddr_str(const struct netaddr *addr, char *dst);
 bool netaddr_is_loopback(const struct netaddr *addr);
 bool netaddr_eq(const struct netaddr *a, const struct netaddr *b);
 
+/* The network of so many bits that addr is in; without a port. */
+struct netaddr netaddr_network(const struct netaddr *addr, unsigned bits);
+
 /* "192.0.2.0/24", "[2001:db8::]/32", or an address alone; -1 with bits set past the prefix or bad
  * text. */
 int netaddr_prefix_parse(struct netaddr_prefix *out, const char *text);

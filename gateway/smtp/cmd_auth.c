@@ -40,6 +40,8 @@ const char *command_mechanisms(const struct session *s)
     struct tls_info info = {0};
     if (s->tls)
         stream_tls_info(s->stream, &info);
+    if (s->named)
+        info.peer = NULL;
     return auth_mechanisms(s->d->auth, s->tls, info.peer, &s->peer);
 }
 
@@ -108,6 +110,7 @@ static void auth_answered(const struct auth_reply *reply, void *arg)
         break;
     case AUTH_OK:
         s->login = reply->identity;
+        uuid_str(&s->login->owner, s->login_key);
         /* SMTP has no field for a mechanism's last word: it is a challenge, answered by nothing. */
         s->last_word = reply->challenge_len > 0;
         if (s->last_word)
@@ -173,7 +176,7 @@ static struct auth *new_exchange(struct session *s)
     if (s->tls) {
         stream_tls_info(s->stream, &info);
         session.tls_bits = info.bits;
-        session.certificate = info.peer;
+        session.certificate = s->named ? NULL : info.peer;
         if (stream_tls_binding(s->stream, &session.binding_name, &binding) == 0) {
             session.binding = binding.data;
             session.binding_len = binding.len;

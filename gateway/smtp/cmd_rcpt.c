@@ -101,7 +101,7 @@ void command_rcpt(struct session *s, const char *arg, size_t len)
     }
     if (!limits_client(s->d->evaluator.limits, LIMIT_RECIPIENT, &s->peer) ||
         (s->login != NULL &&
-         !limits_login(s->d->evaluator.limits, LIMIT_RECIPIENT, s->login->login))) {
+         !limits_login(s->d->evaluator.limits, LIMIT_RECIPIENT, s->login_key))) {
         over_limit(s, "recipients");
         return;
     }

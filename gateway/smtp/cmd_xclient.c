@@ -8,7 +8,7 @@
 /* What the attributes of one command say. */
 struct xclient {
     struct netaddr peer;
-    bool has_addr, esmtp;
+    bool esmtp;
     enum client_name_state verified, reverse;
     char *name, *reverse_name, *helo;
 };
@@ -31,15 +31,17 @@ static int take_addr(struct xclient *x, const char *value)
     struct netaddr addr;
     uint16_t port = x->peer.port;
 
-    if (is_unavailable(value))
+    if (is_unavailable(value)) {
+        /* Whoever that is, it is not the one who says so: an address that nobody has. */
+        x->peer = (struct netaddr){.family = 4};
         return 0;
+    }
     if (str_istarts(value, "IPV6:"))
         value += 5;
     if (netaddr_parse(&addr, value) != 0)
         return -1;
     x->peer = addr;
     x->peer.port = port;
-    x->has_addr = true;
     return 0;
 }
 
@@ -140,6 +142,7 @@ static void become(struct session *s, struct xclient *x)
     s->helo = x->helo;
     s->esmtp = x->esmtp;
     s->peer = x->peer;
+    s->named = true;
     s->trusted = evaluator_trusts(&s->d->evaluator, &s->peer);
     restriction_client_free(&s->client_name);
     s->client_name = (struct restriction_client){.verified = x->verified,

@@ -55,7 +55,7 @@ static const struct command {
     {"RCPT", NEEDS_HELO | NEEDS_MAIL, command_rcpt},
     {"MAIL", NEEDS_HELO, command_mail},
     {"DATA", NEEDS_HELO | NEEDS_RCPT | NO_ARGUMENT | ENDS_BURST, command_data},
-    {"BDAT", NEEDS_HELO, command_bdat},
+    {"BDAT", 0, command_bdat}, /* whatever is wrong, its octets are to be read */
     {"EHLO", NOT_LMTP | ENDS_BURST, command_ehlo},
     {"HELO", NOT_LMTP | ENDS_BURST, command_helo},
     {"LHLO", LMTP_ONLY | ENDS_BURST, command_ehlo},

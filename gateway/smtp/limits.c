@@ -79,13 +79,9 @@ void limits_free(struct limits **l)
 /* The client's network; those of one network are one client. */
 static struct netaddr network_of(const struct limits *l, const struct netaddr *client)
 {
-    struct netaddr net = *client;
     size_t bits = (size_t)(client->family == 6 ? l->conf->smtpd_client_ipv6_prefix_length
                                                : l->conf->smtpd_client_ipv4_prefix_length);
-    net.port = 0;
-    for (size_t bit = bits; bit < sizeof(net.bytes) * 8; bit++)
-        net.bytes[bit / 8] &= (uint8_t) ~(0x80U >> bit % 8);
-    return net;
+    return netaddr_network(client, (unsigned)bits);
 }
 
 const char *limits_network(const struct limits *l, const struct netaddr *client, char *dst)

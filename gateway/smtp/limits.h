@@ -35,7 +35,8 @@ enum limit_event {
 /* Counts an event of a client, by its network (smtpd_client_ipv4_prefix_length and its like); false
  * where smtpd_client_..._rate_limit is reached. */
 bool limits_client(struct limits *l, enum limit_event event, const struct netaddr *client);
-/* The same for who has logged in: LIMIT_MESSAGE, LIMIT_RECIPIENT. */
+/* The same for who has logged in (a text for its entry, not the name that it gave):
+ * LIMIT_MESSAGE, LIMIT_RECIPIENT. */
 bool limits_login(struct limits *l, enum limit_event event, const char *login);
 /* A connection that lasts until limits_disconnect; false, and not counted, where
  * smtpd_client_connection_count_limit is reached. */

@@ -27,7 +27,7 @@ RESTRICTION_FUNCTION(check_greylist)
 /* Whom a rate is of. */
 static const struct subject {
     const char *name;
-    const char *(*key)(const struct restriction_facts *f, char *dst);
+    const char *(*key)(const struct restriction_run *run, char *dst);
 } subjects[];
 
 struct rate {
@@ -36,39 +36,47 @@ struct rate {
     int64_t ms;
 };
 
-static const char *client(const struct restriction_facts *f, char *dst)
+/* The client's network, as in limits: who has a /64 has addresses without number. */
+static const char *client(const struct restriction_run *run, char *dst)
 {
-    return netaddr_str(&f->client, dst);
+    const struct netaddr *addr = &run->facts->client;
+    int64_t bits = addr->family == 6 ? run->conf->smtpd_client_ipv6_prefix_length
+                                     : run->conf->smtpd_client_ipv4_prefix_length;
+    struct netaddr net = netaddr_network(addr, (unsigned)bits);
+
+    return netaddr_str(&net, dst);
 }
 
-static const char *login(const struct restriction_facts *f, char *dst)
+static const char *login(const struct restriction_run *run, char *dst)
 {
+    const struct restriction_facts *f = run->facts;
+
     (void)dst;
-    return f->login;
+    return f->login != NULL && f->login_key != NULL ? f->login_key : f->login;
 }
 
-static const char *sender(const struct restriction_facts *f, char *dst)
+static const char *sender(const struct restriction_run *run, char *dst)
 {
     (void)dst;
-    return f->sender.full;
+    return run->facts->sender.full;
 }
 
-static const char *sender_domain(const struct restriction_facts *f, char *dst)
+static const char *sender_domain(const struct restriction_run *run, char *dst)
 {
     (void)dst;
-    return f->sender.domain;
+    return run->facts->sender.domain;
 }
 
-static const char *recipient(const struct restriction_facts *f, char *dst)
+static const char *recipient(const struct restriction_run *run, char *dst)
 {
     (void)dst;
-    return f->recipient.full;
+    return run->facts->recipient.full;
 }
 
-static const char *recipient_domain(const struct restriction_facts *f, char *dst)
+static const char *recipient_domain(const struct restriction_run *run, char *dst)
 {
     (void)dst;
-    return f->recipient.domain;
+    return run->facts->recipient.domain;
 }
 
 static const struct subject subjects[] = {
@@ -127,7 +135,7 @@ RESTRICTION_FUNCTION(check_rate_limit)
 
     if (!parse_rate(item->arg, &rate))
         return restriction_misconfigured(run, "bad rate", item->arg);
-    const char *subject = rate.subject->key(run->facts, buffer);
+    const char *subject = rate.subject->key(run, buffer);
     if (subject == NULL || *subject == '\0')
         return VERDICT_DUNNO;
     snprintf(key, sizeof(key), "%s\n%s\n%s", item->arg, subject, dn != NULL ? dn : "");

@@ -91,7 +91,8 @@ struct restriction_facts {
     struct restriction_client *client_name; /* the session's; never NULL */
     const char *helo;                       /* NULL before HELO */
     const char *login;
-    const char *etrn; /* the domain, at STAGE_ETRN */
+    const char *login_key; /* the same for all names of its owner; NULL: login is */
+    const char *etrn;      /* the domain, at STAGE_ETRN */
     struct restriction_address sender, recipient;
     size_t recipient_count; /* accepted so far */
     const char *protocol;   /* "ESMTP"; NULL: not known */

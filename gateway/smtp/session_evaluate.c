@@ -20,13 +20,14 @@ static void set_facts(struct session *s, const struct restriction_address *recip
         .helo = s->helo,
         .etrn = s->etrn,
         .login = s->login != NULL ? s->login->login : NULL,
+        .login_key = s->login != NULL ? s->login_key : NULL,
         .protocol = s->flavour->lmtp ? "LMTP"
                     : s->esmtp       ? "ESMTP"
                                      : "SMTP",
         .tls_protocol = s->tls_info.version,
         .tls_cipher = s->tls_info.cipher,
         .tls_bits = s->tls_info.bits,
-        .certificate = s->tls_info.peer != NULL ? &s->certificate : NULL,
+        .certificate = s->tls_info.peer != NULL && !s->named ? &s->certificate : NULL,
         .trusted = s->trusted,
         .tls = s->tls,
         .early_input = s->early_input,

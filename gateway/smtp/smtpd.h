@@ -131,6 +131,7 @@ struct session {
     bool esmtp;           /* EHLO or LHLO */
     bool trusted;         /* in mynetworks */
     bool may_name_client; /* by XCLIENT; what the connection's own address allows */
+    bool named;           /* by XCLIENT: the certificate is not the client's */
     bool early_input;     /* sent more than it was allowed to before a reply */
     bool early_talker;    /* spoke before the greeting */
     bool tls;
@@ -145,6 +146,7 @@ struct session {
     struct restriction_client client_name;
     struct auth *auth; /* the exchange; after a login, the owner of its identity */
     const struct auth_identity *login;
+    char login_key[UUID_STRLEN]; /* whose login it is, whatever name it gave */
     struct transaction *tx;
     struct evaluation *eval;
     struct directory_query *want; /* what a recipient needs is being asked for, then: */

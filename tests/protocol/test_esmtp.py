@@ -250,6 +250,14 @@ class Chunking(EsmtpTest):
         t.say("NOOP", "250")
         self.assertNotIn("evil@example.net", self.stack.dirigod.log())
 
+    def test_octets_before_a_greeting_are_no_commands(self):
+        t = Talk(self.stack, "smtp")
+        self.addCleanup(t.__exit__)
+        self.chunk(t, b"HELO x\r\nMAIL FROM:<early@example.net>\r\n", "503")
+        t.say("NOOP", "250")
+        self.assertNotIn("early@example.net", self.stack.dirigod.log())
+        t.say("RSET", "250")
+
     def test_bad_size_ends_the_session(self):
         for bad in ("", "x", "-1", "5 FIRST", "5 LAST LAST", "99999999999999999999", "1x"):
             t = self.talk()

@@ -20,10 +20,10 @@ class Client(smtplib.SMTP):
             self.ehlo()
 
 
-def logged_in(stack, user):
+def logged_in(stack, user, name=None):
     c = stack.smtp("submission")
     c.starttls(context=stack.tls())
-    c.login(user, harness.PASSWORDS[user])
+    c.login(name or user, harness.PASSWORDS[user])
     return c
 
 
@@ -75,8 +75,8 @@ class LimitsTest(StackTest):
 
     def test_logins(self):
         codes = []
-        for _ in range(4):
-            c = logged_in(self.stack, "alice")
+        for name in ("alice", "alice@example.org", "ALICE", "alice.example@example.org"):  # one account
+            c = logged_in(self.stack, "alice", name)
             codes.append(c.mail("alice@example.org")[0])
             c.quit()
         self.assertEqual(codes, [250, 250, 250, 450])

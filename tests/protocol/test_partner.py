@@ -41,7 +41,7 @@ class CertificateTest(StackTest):
     def more(cls, stack):
         pass
 
-    def rcpt(self, cert=None, tls=True, sender="a@example.com", recipient="alice@example.org"):
+    def rcpt(self, cert=None, tls=True, sender="a@example.com", recipient="alice@example.org", speaks_for=None):
         with smtplib.SMTP("127.0.0.1", self.stack.ports["smtp"], local_hostname="client.example.net", timeout=30) as s:
             if tls or cert:
                 context = ssl.create_default_context()
@@ -51,6 +51,9 @@ class CertificateTest(StackTest):
                     context.load_cert_chain(cert)
                 s.starttls(context=context)
             s.ehlo()
+            if speaks_for:
+                self.assertEqual(s.docmd("XCLIENT", speaks_for)[0], 220)
+                s.ehlo()
             self.assertEqual(s.docmd(f"MAIL FROM:<{sender}>")[0], 250)
             code, text = s.docmd(f"RCPT TO:<{recipient}>")
             return f"{code} {text.decode()}"
@@ -75,6 +78,7 @@ class CertificateTest(StackTest):
 class ClientCertificates(CertificateTest):
     @classmethod
     def more(cls, stack):
+        stack.conf["smtpd_authorized_xclient_hosts"] = "127.0.0.1/32"
         stack.conf["relay_clientcerts"] = f"relays {fingerprints(cls.self_signed)[1].lower()}"
 
     def test_relaying(self):
@@ -83,6 +87,9 @@ class ClientCertificates(CertificateTest):
         self.becomes("250", cert=self.self_signed, **out)  # by its key, in dirigo.conf
         for cert in (None, self.known, self.stranger):
             self.assertRegex(self.rcpt(cert=cert, **out), "^554 5.7.1")
+        # A filter's certificate is not its client's.
+        for attributes in ("ADDR=198.51.100.7", "ADDR=[UNAVAILABLE]", "NAME=mx.example.net"):
+            self.assertRegex(self.rcpt(cert=self.self_signed, speaks_for=attributes, **out), "^554 5.7.1")
         self.entry("relays", "objectClass: dirigoAccess\ndirigoAccessTable: relays\ndirigoAccessAction: OK\n"
                    f"dirigoAccessKey: {fingerprints(self.known)[0].lower()}")
         self.becomes("250", cert=self.known, **out)

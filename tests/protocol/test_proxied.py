@@ -163,6 +163,15 @@ class XclientTest(StackTest):
         c.mail("x@example.net")
         self.assertEqual(c.rcpt("somebody@elsewhere.example")[0], 554)
 
+    def test_no_address_is_trusted_no_more(self):
+        for word in ("[UNAVAILABLE]", "[TEMPUNAVAIL]"):
+            c = self.client()
+            self.assertEqual(c.docmd("XCLIENT", "ADDR=" + word)[0], 220)
+            c.ehlo()
+            c.mail("x@example.net")
+            self.assertEqual(c.rcpt("somebody@elsewhere.example")[0], 554)
+            self.assertEqual(c.rcpt("carol@example.org")[0], 250)
+
     def test_what_was_said_before_is_void(self):
         c = self.client()
         self.assertEqual(c.docmd("XCLIENT", "ADDR=192.0.2.9")[0], 220)

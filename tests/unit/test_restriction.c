@@ -638,6 +638,9 @@ static void test_limits(void **state)
     world("a@b.example", "x@ours.example");
     assert_int_equal(code(STAGE_RECIPIENT, "check_rate_limit sender_domain=10/2h, permit"), 0);
     assert_string_equal(w.rate_key, "sender_domain=10/2h\nb.example\ncn=policy 10 7200000");
+    assert_int_equal(netaddr_parse(&w.facts.client, "2001:db8::1:2:3:4"), 0);
+    assert_int_equal(code(STAGE_CLIENT, "check_rate_limit client=1/1d"), 0);
+    assert_string_equal(w.rate_key, "client=1/1d\n2001:db8::\ncn=policy 1 86400000");
     w.over_limit = true;
     assert_int_equal(code(STAGE_RECIPIENT, "check_rate_limit recipient=1/90"), 450);
     assert_int_equal(code(STAGE_CLIENT, "check_rate_limit login=1/1d"),
