@@ -72,7 +72,7 @@ class Passwd(StackTest):
 
     def test_faults(self):
         for args, password, text in (
-                ((), "", "empty"), ((), "x" * 1025, "longer"), (("--scheme", "md5"), "x", "md5: write scram"),
+                ((), "", "empty"), ((), "x" * 1025, "longer"), (("--scheme", "md5"), "x", "md5: write sha256"),
                 (("--iterations", "100"), "x", "4096"), (("not-a-user",), "x", "no such login"),
                 (("--file", "/none/there"), "x", "No such file"), (("--dn", "dc=x", "bob"), "x", "usage")):
             done = self.make(*args, password=password, check=False)
