@@ -217,8 +217,13 @@ static void read_policy(struct ldapconn *c, LDAPControl **controls, struct bind_
         a->result = DIRECTORY_BIND_LOCKED;
     else if (a->result == DIRECTORY_BIND_OK && error == PP_changeAfterReset)
         a->result = DIRECTORY_BIND_MUST_CHANGE;
-    a->warned = expires >= 0 || grace >= 0;
-    if (a->result == DIRECTORY_BIND_OK && a->warned)
+    if (a->result != DIRECTORY_BIND_OK)
+        return;
+    if (grace >= 0)
+        a->end = (struct password_end){PASSWORD_GRACE, (uint32_t)grace};
+    else if (expires >= 0)
+        a->end = (struct password_end){PASSWORD_EXPIRES, (uint32_t)expires};
+    if (a->end.kind != PASSWORD_END_UNSAID)
         log_notice("a password ends soon", LOG_STR("dn", dn), LOG_INT("seconds", expires),
                    LOG_INT("grace_logins", grace));
 }

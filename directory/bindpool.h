@@ -9,6 +9,7 @@
 
 #include "directory/ldapconn.h"
 #include "directory/protocol.h"
+#include "gateway/base/password_end.h"
 
 struct bindpool;
 struct bind_request;
@@ -16,9 +17,9 @@ struct bind_request;
 /* What became of a verification. */
 struct bind_answer {
     enum directory_bind result;
-    bool no_entry;    /* the server says that there is no entry of this name */
-    bool warned;      /* the password ends soon: the server counts each login */
-    const char *text; /* the server's, or why there is none; for the log */
+    bool no_entry;           /* the server says that there is no entry of this name */
+    struct password_end end; /* said of a password that is right */
+    const char *text;        /* the server's, or why there is none; for the log */
 };
 typedef void bind_fn(const struct bind_answer *answer, void *arg);
 

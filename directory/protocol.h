@@ -8,7 +8,7 @@
 #define DIRIGO_DIRECTORY_PROTOCOL_H
 
 #define DIRECTORY_SERVICE "directory"
-#define DIRECTORY_VERSION 4
+#define DIRECTORY_VERSION 5
 
 /* The most uuids that one DIRECTORY_MSG_ENDED names. */
 #define DIRECTORY_ENDED_MAX 512
@@ -17,7 +17,8 @@
 
 enum {
     DIRECTORY_MSG_BIND = 1,       /* uuid entry, str password */
-    DIRECTORY_MSG_BIND_RESULT,    /* u8 enum directory_bind, str server's text for the log */
+    DIRECTORY_MSG_BIND_RESULT,    /* u8 enum directory_bind, str server's text for the log, u8 enum
+                                     password_end_kind, u32 its value */
     DIRECTORY_MSG_RESOLVE,        /* str address: for dirigo-queue, which has no replica */
     DIRECTORY_MSG_RESOLVE_RESULT, /* u8 enum answer, str reason, u32 n, n x (u8 kind, uuid, str
                                      address, str detail, str host, str dn) */

@@ -50,12 +50,16 @@ struct serve {
 
 /* ---- binds ---- */
 
+static const struct password_end unsaid;
+
 static void send_bind_result(struct ipc_peer *peer, uint32_t id, enum directory_bind result,
-                             const char *text)
+                             const char *text, const struct password_end *end)
 {
     struct msg *m = msg_new(DIRECTORY_MSG_BIND_RESULT);
     msg_put_u8(m, (uint8_t)result);
     msg_put_str(m, text);
+    msg_put_u8(m, (uint8_t)end->kind);
+    msg_put_u32(m, end->value);
     ipc_reply(peer, id, &m);
 }
 
@@ -69,7 +73,7 @@ static void drop(struct verification *v)
 
 static void finish(struct verification *v, enum directory_bind result, const char *text)
 {
-    send_bind_result(v->peer, v->id, result, text);
+    send_bind_result(v->peer, v->id, result, text, &unsaid);
     drop(v);
 }
 
@@ -100,7 +104,9 @@ static void on_verified(const struct bind_answer *a, void *arg)
                 a->result == DIRECTORY_BIND_UNAVAILABLE || a->no_entry ? GUESS_UNKNOWN
                 : a->result == DIRECTORY_BIND_INVALID                  ? GUESS_WRONG
                                                                        : GUESS_RIGHT);
-    if (a->result == DIRECTORY_BIND_OK && !a->warned &&
+    /* Of a password that ends soon the server is asked each time: it counts the logins that are
+     * left, and the user hears of it each time. */
+    if (a->result == DIRECTORY_BIND_OK && a->end.kind == PASSWORD_END_UNSAID &&
         !replica_is_one_time(v->part->replica, &v->uuid))
         verified_put(s->verified, &v->uuid, v->password, v->epoch);
     if (a->no_entry) {
@@ -110,8 +116,10 @@ static void on_verified(const struct bind_answer *a, void *arg)
     }
     if (a->result == DIRECTORY_BIND_INVALID)
         v->check = source_check_dn(v->part->source, &v->uuid, v->dn, on_checked, v);
-    if (v->check == NULL)
-        finish(v, a->result, a->text);
+    if (v->check != NULL)
+        return;
+    send_bind_result(v->peer, v->id, a->result, a->text, &a->end);
+    drop(v);
 }
 
 /* The directory that has an entry, and the entry's DN there. */
@@ -147,9 +155,9 @@ static int serve_bind(struct serve *s, struct ipc_peer *peer, struct msg *m)
     enum db_result rc = find_owner(s, &uuid, &dn, &part);
     if (rc == DB_OK && replica_state(part->replica)->in_sync != 0 &&
         verified_has(s->verified, &uuid, password)) {
-        send_bind_result(peer, msg_id(m), DIRECTORY_BIND_OK, "verified before");
+        send_bind_result(peer, msg_id(m), DIRECTORY_BIND_OK, "verified before", &unsaid);
     } else if (rc == DB_OK && !guesses_begin(s->guesses, &uuid)) {
-        send_bind_result(peer, msg_id(m), DIRECTORY_BIND_HELD, "auth_bind_failure_limit");
+        send_bind_result(peer, msg_id(m), DIRECTORY_BIND_HELD, "auth_bind_failure_limit", &unsaid);
     } else if (rc == DB_OK) {
         struct verification *v = mem_zalloc(sizeof *v);
         v->peer = peer;
@@ -166,7 +174,7 @@ static int serve_bind(struct serve *s, struct ipc_peer *peer, struct msg *m)
         bool gone = rc == DB_NONE && all_in_sync(s);
         send_bind_result(peer, msg_id(m),
                          gone ? DIRECTORY_BIND_INVALID : DIRECTORY_BIND_UNAVAILABLE,
-                         gone ? "the entry is gone" : "the entry cannot be read");
+                         gone ? "the entry is gone" : "the entry cannot be read", &unsaid);
     }
     buf_free(&dn);
     return 0;

@@ -163,7 +163,7 @@ static const char *auth_kept(const struct auth *a, size_t at)
     return at == SIZE_MAX ? NULL : (const char *)a->strings.data + at;
 }
 
-static void auth_read_identity(struct auth *a, struct msg *m)
+static int auth_read_identity(struct auth *a, struct msg *m)
 {
     size_t ticket_len;
     buf_clear(&a->strings);
@@ -175,12 +175,16 @@ static void auth_read_identity(struct auth *a, struct msg *m)
     size_t mail_host = auth_keep(a, msg_get_str(m));
     const void *ticket = msg_get_bytes(m, &ticket_len);
     (void)buf_append(&a->ticket, ticket, ticket_len);
+    unsigned end = msg_get_u8(m);
+    a->identity.password_end.kind = (enum password_end_kind)end;
+    a->identity.password_end.value = msg_get_u32(m);
     a->identity.ticket = buf_str(&a->ticket);
     a->identity.ticket_len = a->ticket.len;
     a->identity.login = auth_kept(a, login);
     a->identity.address = auth_kept(a, address);
     a->identity.dn = auth_kept(a, dn);
     a->identity.mail_host = auth_kept(a, mail_host);
+    return login == SIZE_MAX || dn == SIZE_MAX || end > PASSWORD_GRACE ? -1 : 0;
 }
 
 static int auth_answered(enum ipc_status status, struct msg *m, void *arg)
@@ -194,9 +198,9 @@ static int auth_answered(enum ipc_status status, struct msg *m, void *arg)
         unsigned result = msg_get_u8(m);
         reply.challenge = msg_get_bytes(m, &reply.challenge_len);
         if (result == AUTH_OK)
-            auth_read_identity(a, m);
-        if (msg_type(m) != AUTH_MSG_RESULT || msg_end(m) < 0 || result > AUTH_MUST_CHANGE ||
-            (result == AUTH_OK && (a->identity.login == NULL || a->identity.dn == NULL))) {
+            r = auth_read_identity(a, m);
+        if (r < 0 || msg_type(m) != AUTH_MSG_RESULT || msg_end(m) < 0 ||
+            result > AUTH_MUST_CHANGE) {
             r = -1;
         } else {
             reply.result = (enum auth_result)result;

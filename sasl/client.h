@@ -13,6 +13,7 @@
 #include "conf/conf.h"
 #include "gateway/base/buf.h"
 #include "gateway/base/netaddr.h"
+#include "gateway/base/password_end.h"
 #include "gateway/base/uuid.h"
 #include "gateway/event/loop.h"
 #include "gateway/event/tls.h"
@@ -40,6 +41,8 @@ struct auth_identity {
     const char *mail_host; /* mailbox elsewhere; NULL: here */
     const void *ticket;    /* for dirigo-mailbox, which opens the mailbox for it */
     size_t ticket_len;
+    /* What the user is told beside it. Of the password that was given, whoever is acted for. */
+    struct password_end password_end;
 };
 
 struct auth_reply {

@@ -141,6 +141,8 @@ void exchange_end(struct exchange *x, enum auth_result result)
         msg_put_str(m, x->login.dn);
         msg_put_str(m, x->login.mail_host);
         exchange_put_ticket(x, m);
+        msg_put_u8(m, (uint8_t)x->password_end.kind);
+        msg_put_u32(m, x->password_end.value);
     }
     exchange_reply(x, m);
     exchange_free(x);

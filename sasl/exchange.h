@@ -7,6 +7,7 @@
 
 #include <sys/tree.h>
 
+#include "gateway/base/password_end.h"
 #include "gateway/ipc/msg.h"
 #include "sasl/auth.h"
 #include "sasl/client.h" /* enum auth_result */
@@ -41,6 +42,7 @@ struct exchange {
     struct netaddr client;
     bool trusted; /* the client is in mynetworks */
     bool bound;   /* the password was verified */
+    struct password_end password_end;
     /* Where each name has to be asked for: it was, and the other one to act for was. */
     bool wanted, wanted_other;
     struct directory_query *want;

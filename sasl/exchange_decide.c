@@ -44,15 +44,17 @@ static void exchange_refuse_name(struct exchange *x, const char *name, const cha
 static int exchange_bound(enum ipc_status status, struct msg *m, void *arg)
 {
     struct exchange *x = arg;
-    unsigned result = DIRECTORY_BIND_UNAVAILABLE;
+    unsigned result = DIRECTORY_BIND_UNAVAILABLE, end = PASSWORD_END_UNSAID;
     const char *text = "";
 
     x->bind_id = 0;
     if (status == IPC_OK) {
         result = msg_get_u8(m);
         text = msg_get_str(m);
+        end = msg_get_u8(m);
+        x->password_end.value = msg_get_u32(m);
         if (msg_type(m) != DIRECTORY_MSG_BIND_RESULT || msg_end(m) < 0 ||
-            result > DIRECTORY_BIND_HELD) {
+            result > DIRECTORY_BIND_HELD || end > PASSWORD_GRACE) {
             exchange_undecided(x, "dirigo-directory spoke nonsense");
             return -1;
         }
@@ -62,6 +64,7 @@ static int exchange_bound(enum ipc_status status, struct msg *m, void *arg)
     switch ((enum directory_bind)result) {
     case DIRECTORY_BIND_OK:
         x->bound = true;
+        x->password_end.kind = (enum password_end_kind)end;
         exchange_authorise(x);
         break;
     case DIRECTORY_BIND_INVALID:

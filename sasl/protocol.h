@@ -5,7 +5,7 @@
 #define DIRIGO_SASL_PROTOCOL_H
 
 #define AUTH_SERVICE "auth"
-#define AUTH_VERSION 3
+#define AUTH_VERSION 4
 
 enum {
     AUTH_MSG_START = 1, /* u32 exchange, str service, str session id, addr peer, addr local, bool
@@ -15,7 +15,8 @@ enum {
     AUTH_MSG_STEP,      /* u32 exchange, bytes data */
     AUTH_MSG_CANCEL,    /* event: u32 exchange */
     AUTH_MSG_RESULT     /* u8 enum auth_result, bytes challenge; with AUTH_OK also: uuid owner, str
-                           login, str address, str dn, str mail host, bytes ticket */
+                           login, str address, str dn, str mail host, bytes ticket, u8 enum
+                           password_end_kind, u32 its value */
 };
 
 #endif

@@ -8,6 +8,7 @@ gateway_base_libbase_a_SOURCES = \
 	%D%/log.c %D%/log.h \
 	%D%/mem.c %D%/mem.h \
 	%D%/netaddr.c %D%/netaddr.h \
+	%D%/password_end.c %D%/password_end.h \
 	%D%/role.c %D%/role.h \
 	%D%/shtable.c %D%/shtable.h \
 	%D%/str.c %D%/str.h \

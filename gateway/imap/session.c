@@ -351,6 +351,9 @@ static void *start(const struct mail_env *env, const struct mail_start *st,
     s->stream = stream_new(env->loop, st->fd, &ops, s);
     stream_set_timeout(s->stream, env->conf->imap_idle_timeout);
     s->mb = mailbox_open(env->store, &st->owner);
+    /* Before the tagged answer, and so that the client shows it (RFC 3501 section 7.1). */
+    if (s->mb != NULL && st->notice != NULL)
+        buf_printf(&s->reply.text, "* OK [ALERT] %s\r\n", st->notice);
     if (s->mb != NULL)
         buf_printf(&s->reply.text, "%s OK [CAPABILITY %s] Logged in\r\n", st->tag,
                    imap_capabilities);

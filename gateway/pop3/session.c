@@ -40,6 +40,7 @@ static void session_free(struct pop3 *s)
     free(s->marks);
     free(s->id);
     free(s->login);
+    free(s->notice);
     free(s);
     ended(arg);
 }
@@ -212,7 +213,9 @@ static void opened(struct pop3 *s)
     }
     for (uint32_t i = 0; i < s->view->n; i++)
         bytes += s->sizes[i];
-    pop3_say(s, "+OK Logged in, %u messages (%llu octets)", s->view->n, (unsigned long long)bytes);
+    pop3_say(s, "+OK Logged in, %u messages (%llu octets)%s%s", s->view->n,
+             (unsigned long long)bytes, s->notice != NULL ? ". " : "",
+             s->notice != NULL ? s->notice : "");
 }
 
 /* The answer of a session that cannot be: sent when the loop runs, as every callback must be. */
@@ -252,6 +255,7 @@ static void *start(const struct mail_env *env, const struct mail_start *st,
     s->arg = arg;
     s->id = mem_strdup(st->id);
     s->login = mem_strdup(st->login);
+    s->notice = st->notice == NULL ? NULL : mem_strdup(st->notice);
     s->fd = -1;
     pop3_parser_init(&s->parser, POP3_LINE_MAX);
     buf_append(&s->input.early, st->input, st->input_len);

@@ -26,6 +26,7 @@ struct pop3 {
     void (*ended)(void *arg);
     void *arg;
     char *id, *login;
+    char *notice; /* for the answer to the login; NULL: none */
     struct mailbox *mb;
     struct stream *stream; /* NULL once the connection is gone */
     struct mail_input input;

@@ -267,6 +267,7 @@ void handoff_give(struct handoff *h, struct stream **s, const struct handoff_ses
     msg_put_str(g->msg, session->address);
     msg_put_addr(g->msg, &session->peer);
     msg_put_bytes(g->msg, session->ticket, session->ticket_len);
+    msg_put_str(g->msg, session->notice);
     msg_put_bool(g->msg, tls);
     stream_set_ops(g->stream, &gift_ops, g);
     stream_set_timeout(g->stream, 0); /* dirigo-mailbox watches the client from now on */

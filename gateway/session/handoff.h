@@ -17,12 +17,16 @@
 #include "gateway/event/stream.h"
 
 #define MAILBOX_SERVICE "mailbox"
-#define MAILBOX_VERSION 2
+#define MAILBOX_VERSION 3
+
+/* Bytes of a notice: it fits into one line of any protocol (POP3's has 512, RFC 2449 section 4). */
+#define HANDOFF_NOTICE_MAX 200
 
 enum {
     MAILBOX_MSG_SESSION = 1,    /* str protocol, str session id, str tag, uuid owner, str login, str
-                                   address, addr peer,    bytes ticket, bool tls, bytes unread input,
-                                   str    capabilities the client has enabled;    fd */
+                                   address, addr peer, bytes ticket, str notice or NULL, bool tls,
+                                   bytes unread input, str capabilities the client has enabled;
+                                   fd */
     MAILBOX_MSG_SESSION_RESULT, /* bool taken */
     MAILBOX_MSG_STATUS,         /* - */
     MAILBOX_MSG_STATUS_RESULT   /* str key=value text */
@@ -39,6 +43,7 @@ struct handoff_session {
     struct netaddr peer;
     const void *ticket; /* of auth_identity */
     size_t ticket_len;
+    const char *notice; /* a sentence for the user beside the login's answer; NULL: none */
 };
 
 struct handoff;
@@ -47,6 +52,8 @@ struct handoff;
 struct handoff *handoff_new(struct loop *loop, const char *run_path, unsigned count);
 /* Sessions behind TLS end now: ended() is called for each. */
 void handoff_free(struct handoff **h);
+/* Whether a notice can be said as it is: at most HANDOFF_NOTICE_MAX bytes of printable ASCII. */
+bool handoff_notice_valid(const char *notice);
 unsigned handoff_index(const struct uuid *owner, unsigned count);
 /*
  * Gives the stream (with its unread input) away; *s is NULL then. fn is called once, from the loop:

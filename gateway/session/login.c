@@ -276,6 +276,7 @@ static void login_given(bool taken, struct stream *back, void *arg)
 
 static void login_hand_over(struct login *l, const struct auth_identity *who)
 {
+    char notice[PASSWORD_END_STRLEN];
     const struct handoff_session session = {
         .protocol = l->protocol->name,
         .id = l->id,
@@ -286,6 +287,7 @@ static void login_hand_over(struct login *l, const struct auth_identity *who)
         .peer = l->peer,
         .ticket = who->ticket,
         .ticket_len = who->ticket_len,
+        .notice = password_end_str(&who->password_end, notice),
     };
     l->phase = LOGIN_GIVING;
     l->behind_tls = login_is_tls(l);

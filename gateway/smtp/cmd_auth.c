@@ -66,7 +66,10 @@ static void logged_in(struct session *s)
 {
     log_debug("login", LOG_STR("id", s->id), LOG_STR("login", s->login->login),
               LOG_STR("dn", s->login->dn));
-    session_reply(s, 235, "2.7.0", "Authentication successful");
+    char text[PASSWORD_END_STRLEN];
+    const char *notice = password_end_str(&s->login->password_end, text);
+    session_reply(s, 235, "2.7.0", "Authentication successful%s%s", notice != NULL ? ". " : "",
+                  notice != NULL ? notice : "");
 }
 
 /* The reply for a login that failed; the exchange is over. */

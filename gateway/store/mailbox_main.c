@@ -111,12 +111,14 @@ static int take_session(struct mailbox_process *p, struct ipc_peer *peer, struct
     msg_get_str(m); /* address */
     st.peer = msg_get_addr(m);
     const void *ticket = msg_get_bytes(m, &ticket_len);
+    st.notice = msg_get_str(m);
     msg_get_bool(m); /* tls */
     st.input = msg_get_bytes(m, &st.input_len);
     msg_get_str(m); /* capabilities: none changes what follows the login yet */
     st.fd = msg_get_fd(m);
     if (msg_end(m) != 0 || protocol == NULL || st.id == NULL || st.tag == NULL ||
-        st.login == NULL || st.fd < 0 || uuid_is_zero(&st.owner)) {
+        st.login == NULL || st.fd < 0 || uuid_is_zero(&st.owner) ||
+        (st.notice != NULL && !handoff_notice_valid(st.notice))) {
         if (st.fd >= 0)
             close(st.fd);
         return -1;

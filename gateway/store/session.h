@@ -38,6 +38,7 @@ struct mail_start {
     const char *id;
     const char *tag; /* IMAP: of the command that logged in */
     const char *login;
+    const char *notice; /* for the user, said with the answer to the login; NULL: none */
     struct uuid owner;
     struct netaddr peer;
     int fd;            /* taken over */

@@ -16,7 +16,7 @@ import harness
 HELLO = 0xFFFF
 CONFIG, LISTENER, BEGIN, DRAIN, STOP, TLS_KEYS, READY, REPORT, RENEWED, FAILED = range(1, 11)
 CONTROL_FD = 3
-VERSIONS = {"queue": 5, "directory": 4, "auth": 3, "mailbox": 2}  # of services that have another than 1
+VERSIONS = {"queue": 5, "directory": 5, "auth": 4, "mailbox": 3}  # of services that have another than 1
 
 
 class Body:

@@ -95,7 +95,7 @@ class MailboxTest(unittest.TestCase):
         self.alone.conf["mail_directory"] = f"{self.alone.folder}/mail"
         self.queue = Queue(f"{self.alone.run}/queue.sock")
         self.alone.start()
-        self.channel = Channel.connect(f"{self.alone.run}/mailbox.sock", "mailbox", 2)
+        self.channel = Channel.connect(f"{self.alone.run}/mailbox.sock", "mailbox", 3)
         self.user = f"{self.alone.folder}/mail/users/12/{OWNER}"
         self.open = []
 
@@ -106,7 +106,7 @@ class MailboxTest(unittest.TestCase):
         self.alone.stop()
         self.queue.socket.close()
 
-    def hand_over(self, protocol, tag="*", early=b"", proof=None):
+    def hand_over(self, protocol, tag="*", early=b"", proof=None, notice=None):
         """Our end of the connection, and whether dirigo-mailbox took the other one."""
         ours, theirs = socket.socketpair()
         ours.settimeout(20)
@@ -114,7 +114,7 @@ class MailboxTest(unittest.TestCase):
         body.data += OWNER.bytes
         body.str("alice").str("alice@example.org").u8(4)
         body.data += socket.inet_aton("192.0.2.1") + bytes(12) + b"\x10\x27"
-        body.bytes(ticket() if proof is None else proof).u8(0).bytes(early).str("")
+        body.bytes(ticket() if proof is None else proof).str(notice).u8(0).bytes(early).str("")
         self.channel.send(SESSION, body, 7, [theirs.fileno()])
         theirs.close()
         m = self.channel.read()
@@ -178,6 +178,19 @@ class MailboxTest(unittest.TestCase):
             self.assertFalse(taken)
             self.assertEqual(ours.recv(100), b"")
         self.assertTrue(self.hand_over("imap")[1])
+
+    def test_notice(self):
+        """A sentence for the user stands beside the answer to the login, and can be nothing but a sentence."""
+        for protocol, lines in (("imap", [b"* OK [ALERT] Two words.", b"x OK [CAPABILITY "]),
+                                ("pop3", [b"+OK Logged in, 0 messages (0 octets). Two words."])):
+            with self.hand_over(protocol, tag="x", notice="Two words.")[0].makefile("rb") as f:
+                for line in lines:
+                    self.assertEqual(f.readline()[:len(line)], line)
+        for notice in ("x\r\nx BYE", "\u00e9", "x" * 201):
+            self.tearDown()
+            self.setUp()
+            with self.assertRaises((EOFError, ConnectionError)):
+                self.hand_over("imap", notice=notice)
 
     def test_an_owner_has_one_process(self):
         """Where there are two, a ticket that one has taken opens nothing at the other."""

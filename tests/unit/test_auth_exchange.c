@@ -51,6 +51,7 @@ struct world {
     char challenge[256];
     char login[64], address[64], dn[64];
     bool has_host;
+    struct password_end end;
     bool has_ticket; /* that opens the mailbox of who logged in */
 };
 
@@ -70,11 +71,14 @@ static int bind_request(struct ipc_peer *peer, struct msg *m, void *arg)
     if (strcmp(password, "hang") == 0)
         return 0;
     struct msg *answer = msg_new(DIRECTORY_MSG_BIND_RESULT);
-    bool right = uuid_eq(&who, &one) && strcmp(password, "right") == 0;
+    bool ends = strcmp(password, "ends") == 0, grace = strcmp(password, "grace") == 0;
+    bool right = uuid_eq(&who, &one) && (strcmp(password, "right") == 0 || ends || grace);
     msg_put_u8(answer, strcmp(password, "down") == 0 ? DIRECTORY_BIND_UNAVAILABLE
                        : right                       ? DIRECTORY_BIND_OK
                                                      : DIRECTORY_BIND_INVALID);
     msg_put_str(answer, "");
+    msg_put_u8(answer, ends ? PASSWORD_EXPIRES : grace ? PASSWORD_GRACE : PASSWORD_END_UNSAID);
+    msg_put_u32(answer, ends ? 90000 : grace ? 2 : 0);
     ipc_reply(peer, msg_id(m), &answer);
     return 0;
 }
@@ -223,6 +227,7 @@ static void answered(const struct auth_reply *reply, void *arg)
         (void)snprintf(w->address, sizeof(w->address), "%s", id->address);
         (void)snprintf(w->dn, sizeof(w->dn), "%s", id->dn);
         w->has_host = id->mail_host != NULL;
+        w->end = id->password_end;
         w->has_ticket = ticket_valid(ticket_key, &id->owner, "session", clock_now_ms(), id->ticket,
                                      id->ticket_len);
     }
@@ -288,6 +293,21 @@ static void test_password(void **state)
     auth_step(w->auth, "right", 5);
     loop_run(w->p.loop);
     assert_int_equal(w->result, AUTH_OK);
+}
+
+/* What the directory says of a password that is right reaches the front end, of this login alone.
+ */
+static void test_password_ends(void **state)
+{
+    struct world *w = *state;
+    assert_int_equal(login(w, "alice", "ends"), AUTH_OK);
+    assert_int_equal(w->end.kind, PASSWORD_EXPIRES);
+    assert_int_equal(w->end.value, 90000);
+    assert_int_equal(login(w, "alice", "grace"), AUTH_OK);
+    assert_int_equal(w->end.kind, PASSWORD_GRACE);
+    assert_int_equal(w->end.value, 2);
+    assert_int_equal(login(w, "alice", "right"), AUTH_OK);
+    assert_int_equal(w->end.kind, PASSWORD_END_UNSAID);
 }
 
 static void test_refusals_take_the_same_time(void **state)
@@ -433,6 +453,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_password, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_password_ends, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refusals_take_the_same_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_unknown_is_temporary, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_keys, set_up, tear_down),

@@ -15,6 +15,7 @@
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
 #include "gateway/base/netaddr.h"
+#include "gateway/base/password_end.h"
 #include "gateway/base/role.h"
 #include "gateway/base/str.h"
 #include "gateway/base/ticket_used.h"
@@ -264,6 +265,33 @@ static void test_role(void **state)
     assert_false(role_proven(key, "relay", 7, proof, sizeof(proof)));
 }
 
+static void test_password_end(void **state)
+{
+    static const struct {
+        struct password_end end;
+        const char *text;
+    } all[] = {
+        {{PASSWORD_EXPIRES, 3 * 86400}, "Your password expires in 3 days."},
+        {{PASSWORD_EXPIRES, 2 * 86400 - 1}, "Your password expires in 47 hours."},
+        {{PASSWORD_EXPIRES, 7199}, "Your password expires in 119 minutes."},
+        {{PASSWORD_EXPIRES, 119}, "Your password expires in less than two minutes."},
+        {{PASSWORD_EXPIRES, UINT32_MAX}, "Your password expires in 49710 days."},
+        {{PASSWORD_GRACE, 2},
+         "Your password has expired; 2 more logins are possible before you must change it."},
+        {{PASSWORD_GRACE, 1},
+         "Your password has expired; 1 more login is possible before you must change it."},
+        {{PASSWORD_GRACE, 0},
+         "Your password has expired; this was the last login before you must change it."},
+    };
+    const struct password_end longest = {PASSWORD_GRACE, UINT32_MAX}, unsaid = {0};
+    char text[PASSWORD_END_STRLEN];
+    (void)state;
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        assert_string_equal(password_end_str(&all[i].end, text), all[i].text);
+    assert_non_null(strstr(password_end_str(&longest, text), "must change it."));
+    assert_null(password_end_str(&unsaid, text));
+}
+
 static void test_log_escapes_values(void **state)
 {
     (void)state;
@@ -293,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_ticket),
         cmocka_unit_test(test_ticket_used),
         cmocka_unit_test(test_role),
+        cmocka_unit_test(test_password_end),
         cmocka_unit_test(test_log_escapes_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,7 +45,8 @@ struct fixture {
 /* Carried from one to the other as it is. */
 #define TICKET "what dirigo-mailbox wants to see"
 
-static struct msg *auth_result(enum auth_result result, const char *challenge)
+static struct msg *auth_result(enum auth_result result, const char *challenge,
+                               struct password_end end)
 {
     struct msg *m = msg_new(AUTH_MSG_RESULT);
     struct uuid owner = {{7}};
@@ -58,13 +59,22 @@ static struct msg *auth_result(enum auth_result result, const char *challenge)
         msg_put_str(m, "uid=bob,dc=example,dc=org");
         msg_put_str(m, NULL);
         msg_put_bytes(m, TICKET, strlen(TICKET));
+        msg_put_u8(m, (uint8_t)end.kind);
+        msg_put_u32(m, end.value);
     }
     return m;
 }
 
+static struct password_end unsaid, soon = {PASSWORD_EXPIRES, 3 * 86400 + 5};
+
+static bool is_old(const char *data, size_t len)
+{
+    return len == 12 && memcmp(data, "\0bob\0my old", 11) == 0;
+}
+
 static enum auth_result judge_plain(const char *data, size_t len)
 {
-    if (len == 12 && memcmp(data, "\0bob\0se cret", 12) == 0)
+    if (len == 12 && (memcmp(data, "\0bob\0se cret", 12) == 0 || is_old(data, len)))
         return AUTH_OK;
     return len > 4 && memcmp(data, "\0tmp", 4) == 0 ? AUTH_TEMPORARY : AUTH_DENIED;
 }
@@ -80,7 +90,7 @@ static int auth_request(struct ipc_peer *peer, struct msg *m, void *arg)
     if (msg_type(m) == AUTH_MSG_STEP) {
         const char *data = msg_get_bytes(m, &len);
         bool right = len == 6 && memcmp(data, "answer", 6) == 0;
-        answer = auth_result(right ? AUTH_OK : AUTH_DENIED, "");
+        answer = auth_result(right ? AUTH_OK : AUTH_DENIED, "", unsaid);
     } else {
         assert_non_null(msg_get_str(m));
         assert_int_equal(strlen(msg_get_str(m)), ID_STRLEN - 1);
@@ -95,9 +105,11 @@ static int auth_request(struct ipc_peer *peer, struct msg *m, void *arg)
         bool has_initial = msg_get_bool(m);
         const char *initial = msg_get_bytes(m, &len);
         if (strcmp(mechanism, "PLAIN") == 0 && has_initial)
-            answer = auth_result(judge_plain(initial, len), "");
+            answer =
+                auth_result(judge_plain(initial, len), "", is_old(initial, len) ? soon : unsaid);
         else
-            answer = auth_result(AUTH_CONTINUE, has_initial && len == 0 ? "empty" : "go on");
+            answer =
+                auth_result(AUTH_CONTINUE, has_initial && len == 0 ? "empty" : "go on", unsaid);
     }
     assert_int_equal(msg_end(m), 0);
     ipc_reply(peer, msg_id(m), &answer);
@@ -118,6 +130,8 @@ static int mailbox_request(struct ipc_peer *peer, struct msg *m, void *arg)
     const void *ticket = msg_get_bytes(m, &len);
     assert_int_equal(len, strlen(TICKET));
     assert_memory_equal(ticket, TICKET, len);
+    const char *notice = msg_get_str(m);
+    assert_true(notice == NULL || handoff_notice_valid(notice));
     bool tls = msg_get_bool(m);
     const char *unread = msg_get_bytes(m, &len);
     (void)msg_get_str(m);
@@ -130,7 +144,8 @@ static int mailbox_request(struct ipc_peer *peer, struct msg *m, void *arg)
     msg_put_bool(answer, f->mailbox_takes);
     ipc_reply(peer, msg_id(m), &answer);
     if (f->mailbox_takes)
-        dprintf(fd, "%s: %s OK %s %s <%.*s>\r\n", protocol, tag, login, address, (int)len, unread);
+        dprintf(fd, "%s%s: %s OK %s %s <%.*s>\r\n", notice == NULL ? "" : notice, protocol, tag,
+                login, address, (int)len, unread);
     close(fd);
     return 0;
 }
@@ -322,6 +337,26 @@ static void test_imap_login(void **state)
     f->mailbox_takes = true;
 }
 
+/* Said by who says the login's answer. */
+static void test_notice(void **state)
+{
+    struct fixture *f = *state;
+    char longest[HANDOFF_NOTICE_MAX + 2];
+    IMAP("a LOGIN bob \"my old1\"\r\n",
+         IMAP_HELLO "Your password expires in 3 days.imap: a OK bob bob@example.org <>\r\n");
+    POP3("USER bob\r\nPASS my old1\r\n",
+         POP3_HELLO "+OK And the password?\r\n"
+                    "Your password expires in 3 days.pop3:  OK bob bob@example.org <>\r\n");
+    memset(longest, 'x', sizeof(longest));
+    longest[HANDOFF_NOTICE_MAX] = '\0';
+    assert_true(handoff_notice_valid(longest));
+    longest[HANDOFF_NOTICE_MAX] = 'x';
+    longest[HANDOFF_NOTICE_MAX + 1] = '\0';
+    assert_false(handoff_notice_valid(longest));
+    assert_false(handoff_notice_valid("one\r\na OK two"));
+    assert_false(handoff_notice_valid("\xc3\xa9"));
+}
+
 static void test_imap_unread(void **state)
 {
     struct fixture *f = *state;
@@ -439,6 +474,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_imap_commands),   cmocka_unit_test(test_imap_login),
         cmocka_unit_test(test_imap_unread),     cmocka_unit_test(test_imap_sasl),
+        cmocka_unit_test(test_notice),          cmocka_unit_test(test_imap_sasl),
         cmocka_unit_test(test_imap_clear_text), cmocka_unit_test(test_imap_bounds),
         cmocka_unit_test(test_imap_timeout),    cmocka_unit_test(test_pop3),
         cmocka_unit_test(test_pop3_sasl),
