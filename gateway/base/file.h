@@ -2,6 +2,7 @@
 #ifndef DIRIGO_BASE_FILE_H
 #define DIRIGO_BASE_FILE_H
 
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "gateway/base/buf.h"
@@ -18,6 +19,11 @@ int file_allocate(const char *path, off_t size, mode_t mode);
  * (EFBIG: more than max bytes).
  */
 int file_read(const char *path, size_t max, struct buf *out);
+
+/* Writes all of data at offset; 0, or -1 with errno and some of it written. */
+int file_pwrite(int fd, const void *data, size_t len, uint64_t offset);
+/* Bytes read at offset: fewer than len only at the end of the file; -1 with errno. */
+ssize_t file_pread(int fd, void *data, size_t len, uint64_t offset);
 
 /*
  * Makes the file's content what content holds, whole or not at all, and on the disk: through the

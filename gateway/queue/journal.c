@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gateway/base/file.h"
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
 #include "gateway/base/str.h"
@@ -54,39 +55,6 @@ struct journal {
 
 /* ---- files ---- */
 
-static int journal_pwrite(int fd, const void *data, size_t len, uint64_t offset)
-{
-    const unsigned char *p = data;
-    while (len > 0) {
-        ssize_t n = pwrite(fd, p, len, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return -1;
-        p += n;
-        len -= (size_t)n;
-        offset += (uint64_t)n;
-    }
-    return 0;
-}
-
-/* Bytes read: less than len only at the end of the file; -1 with errno. */
-static ssize_t journal_pread(int fd, void *data, size_t len, uint64_t offset)
-{
-    size_t got = 0;
-    while (got < len) {
-        ssize_t n = pread(fd, (unsigned char *)data + got, len - got, (off_t)(offset + got));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        got += (size_t)n;
-    }
-    return (ssize_t)got;
-}
-
 /* Zeros from the end of the file to size, durable. */
 static int journal_fill(int fd, uint64_t from, uint64_t size)
 {
@@ -94,7 +62,7 @@ static int journal_fill(int fd, uint64_t from, uint64_t size)
     int r = 0;
     while (from < size && r == 0) {
         size_t n = size - from < JOURNAL_BATCH ? (size_t)(size - from) : JOURNAL_BATCH;
-        r = journal_pwrite(fd, zeros, n, from);
+        r = file_pwrite(fd, zeros, n, from);
         from += n;
     }
     if (r == 0)
@@ -124,7 +92,7 @@ static int slot_write(struct half *h, int slot, uint64_t size, const struct jour
     memcpy(s.magic, journal_magic, sizeof(s.magic));
     s.crc = htole32(slot_crc(&s));
     memcpy(block, &s, sizeof(s));
-    if (journal_pwrite(h->fd, block, sizeof(block), (uint64_t)slot * JOURNAL_BLOCK) < 0 ||
+    if (file_pwrite(h->fd, block, sizeof(block), (uint64_t)slot * JOURNAL_BLOCK) < 0 ||
         fdatasync(h->fd) < 0)
         return -1;
     h->slot = slot;
@@ -138,7 +106,7 @@ static int slot_read(const struct half *h, int slot, struct slot *out)
 {
     unsigned char block[JOURNAL_SLOT];
     memset(block, 0, sizeof(block));
-    if (journal_pread(h->fd, block, sizeof(block), (uint64_t)slot * JOURNAL_BLOCK) < 0)
+    if (file_pread(h->fd, block, sizeof(block), (uint64_t)slot * JOURNAL_BLOCK) < 0)
         return -1;
     memcpy(out, block, sizeof(*out));
     uint32_t crc = slot_crc(out);
@@ -255,7 +223,7 @@ static int scan_fill(struct scan *s, uint64_t at, size_t need)
     size_t want = s->cap;
     if (at + want > h->size)
         want = at < h->size ? (size_t)(h->size - at) : 0;
-    ssize_t n = journal_pread(h->fd, s->data, want, at);
+    ssize_t n = file_pread(h->fd, s->data, want, at);
     if (n < 0)
         return -1;
     s->start = at;
@@ -367,7 +335,7 @@ int journal_replay(struct journal *j, int (*fn)(const struct journal_record *r, 
 
 int journal_read(struct journal *j, int half, uint64_t at, void *dst, size_t len)
 {
-    ssize_t n = journal_pread(j->half[half].fd, dst, len, at);
+    ssize_t n = file_pread(j->half[half].fd, dst, len, at);
     if (n >= 0 && (size_t)n < len)
         errno = EIO;
     return n >= 0 && (size_t)n == len ? 0 : -1;
@@ -420,7 +388,7 @@ static int journal_write_batch(struct journal *j)
         return 0;
     size_t padded = (j->batch_len + JOURNAL_BLOCK - 1) & ~(size_t)(JOURNAL_BLOCK - 1);
     memset(j->batch + j->batch_len, 0, padded - j->batch_len);
-    if (journal_pwrite(h->fd, j->batch, padded, h->end) < 0)
+    if (file_pwrite(h->fd, j->batch, padded, h->end) < 0)
         return -1;
     h->end += padded;
     j->batch_len = 0;

@@ -10,6 +10,7 @@
 #include <sys/tree.h>
 #include <unistd.h>
 
+#include "gateway/base/file.h"
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
 #include "gateway/queue/deliver.h"
@@ -170,7 +171,7 @@ static int replay_open(struct replay *p, const struct item *it)
         size_t n = it->content_len - at < REPLAY_CHUNK ? it->content_len - at : REPLAY_CHUNK;
         r = journal_read(p->journal, it->half, it->content + at, chunk, n);
         if (r == 0)
-            r = spool_pwrite(fd, chunk, n, at);
+            r = file_pwrite(fd, chunk, n, at);
     }
     int error = errno;
     free(chunk);

@@ -12,6 +12,7 @@
 #include "directory/protocol.h"
 #include "directory/resolve.h"
 #include "gateway/base/clock.h"
+#include "gateway/base/file.h"
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
 #include "gateway/queue/bounce.h"
@@ -99,7 +100,7 @@ static void write_run(void *arg)
         if (bounce_write(&p, &text, &trace, &body_8bit) < 0)
             g->error = EFBIG;
         else if ((g->fd = spool_new_file(&q->spool)) < 0 ||
-                 spool_pwrite(g->fd, text.data, text.len, 0) < 0)
+                 file_pwrite(g->fd, text.data, text.len, 0) < 0)
             g->error = errno;
         g->envelope->size = text.len;
         g->envelope->trace = g->error == 0 ? trace : 0;

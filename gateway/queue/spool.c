@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gateway/base/file.h"
 #include "gateway/base/log.h"
 #include "gateway/base/mem.h"
 
@@ -72,7 +73,7 @@ int spool_copy(const struct spool *s, int fd, uint64_t size)
         size_t n = size - at < SPOOL_CHUNK ? (size_t)(size - at) : SPOOL_CHUNK;
         r = spool_pread(fd, chunk, n, at);
         if (r == 0)
-            r = spool_pwrite(to, chunk, n, at);
+            r = file_pwrite(to, chunk, n, at);
     }
     int error = errno;
     free(chunk);
@@ -102,40 +103,13 @@ int spool_open_message(const struct spool *s, const char *id)
     return openat(s->spool_fd, spool_name(id, ".msg", name), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-int spool_pwrite(int fd, const void *data, size_t len, uint64_t offset)
-{
-    const char *p = data;
-    while (len > 0) {
-        ssize_t n = pwrite(fd, p, len, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return -1;
-        p += n;
-        len -= (size_t)n;
-        offset += (uint64_t)n;
-    }
-    return 0;
-}
-
 int spool_pread(int fd, void *data, size_t len, uint64_t offset)
 {
-    char *p = data;
-    while (len > 0) {
-        ssize_t n = pread(fd, p, len, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0) {
-            errno = EIO;
-            return -1;
-        }
-        p += n;
-        len -= (size_t)n;
-        offset += (uint64_t)n;
-    }
-    return 0;
+    ssize_t n = file_pread(fd, data, len, offset);
+    if (n < 0 || (size_t)n == len)
+        return n < 0 ? -1 : 0;
+    errno = EIO;
+    return -1;
 }
 
 int spool_write(const struct spool *s, const struct envelope *e)
@@ -149,7 +123,7 @@ int spool_write(const struct spool *s, const struct envelope *e)
         return -1;
     if (envelope_write(e, &text) < 0)
         errno = EFBIG;
-    else if (spool_pwrite(fd, text.data, text.len, 0) == 0 &&
+    else if (file_pwrite(fd, text.data, text.len, 0) == 0 &&
              renameat(s->spool_fd, temp, s->spool_fd, spool_name(e->id, ".env", name)) == 0)
         r = 0;
     saved = errno;
@@ -204,7 +178,7 @@ int spool_save(const struct spool *s, const char *name, const struct buf *data)
     int fd = openat(s->queue_fd, temp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -1;
-    int r = spool_pwrite(fd, data->data, data->len, 0);
+    int r = file_pwrite(fd, data->data, data->len, 0);
     if (r == 0)
         r = renameat(s->queue_fd, temp, s->queue_fd, name);
     int error = errno;

@@ -50,9 +50,7 @@ int spool_scan(const struct spool *s, void (*fn)(struct envelope *e, void *arg),
 int spool_save(const struct spool *s, const char *name, const struct buf *data);
 int spool_load(const struct spool *s, const char *name, struct buf *data);
 
-/* Whole writes and reads that start at offset; 0, or -1 with errno (EIO for a file that is short).
- */
-int spool_pwrite(int fd, const void *data, size_t len, uint64_t offset);
+/* Reads all of len bytes at offset; 0, or -1 with errno (EIO for a file that is short). */
 int spool_pread(int fd, void *data, size_t len, uint64_t offset);
 
 #endif

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gateway/base/file.h"
 #include "gateway/base/mem.h"
 #include "gateway/queue/deliver.h"
 #include "gateway/queue/replay.h"
@@ -260,7 +261,7 @@ static void test_large_message(void **state)
     struct place *p = *state;
     struct envelope *e = make_envelope(ID1, "large\r\n", false);
     int fd = spool_new_file(&p->spool);
-    assert_int_equal(spool_pwrite(fd, "large\r\n", 7, 0), 0);
+    assert_int_equal(file_pwrite(fd, "large\r\n", 7, 0), 0);
     assert_int_equal(spool_link(&p->spool, ID1, fd, true), 0);
     close(fd);
     put_message(p, e, NULL);
