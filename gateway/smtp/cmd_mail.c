@@ -29,6 +29,7 @@ static void mail_done(struct session *s, struct restriction_result *r)
         transaction_end(s);
         return;
     }
+    transaction_take_effects(s->tx, &s->eval->run);
     session_reply(s, 250, "2.1.0", "Ok");
 }
 
@@ -76,6 +77,8 @@ void command_mail(struct session *s, const char *arg, size_t len)
     s->tx->sender_given = args.address;
     evaluator_address(&s->d->evaluator, &s->tx->sender_given, s->tx->arena, &s->tx->sender);
     s->tx->begun = clock_now_ms();
+    transaction_take_early(s->tx, s->client_effects);
+    transaction_take_early(s->tx, s->helo_effects);
     if (s->d->conf->smtpd_delay_reject || s->flavour->submission)
         session_reply(s, 250, "2.1.0", "Ok");
     else

@@ -64,7 +64,7 @@ static int take_name(const char *value, enum client_name_state *state, char **na
         *state = str_ieq(value, "[UNAVAILABLE]") ? CLIENT_NAME_NONE : CLIENT_NAME_UNASKED;
         return 0;
     }
-    if (strlen(value) > RESTRICTION_NAME_MAX || *value == '\0')
+    if (strlen(value) > RESTRICTION_NAME_MAX || !smtp_hostname_valid(value, strlen(value)))
         return -1;
     free(*name);
     *name = mem_strdup(value);

@@ -171,6 +171,7 @@ static void helo_done(struct session *s, struct restriction_result *r)
         s->helo = NULL;
         return;
     }
+    effects_keep(&s->helo_effects, &s->eval->run);
     say_hello(s);
 }
 
@@ -183,6 +184,7 @@ static void hello(struct session *s, const char *arg, size_t len, bool esmtp)
         return;
     }
     transaction_end(s); /* RFC 5321 section 4.1.4 */
+    effects_free(&s->helo_effects);
     free(s->helo);
     s->helo = helo;
     s->esmtp = esmtp;

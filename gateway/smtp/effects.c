@@ -1,4 +1,5 @@
 /* What restrictions want done with a message that is accepted. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "gateway/smtp/smtpd.h"
@@ -14,10 +15,10 @@ static void keep(struct transaction *tx, const char **list, size_t *count, const
         list[(*count)++] = copy;
 }
 
-void transaction_take_effects(struct transaction *tx, const struct restriction_run *run)
+static void take(struct transaction *tx, const struct restriction_effect *effects, size_t count)
 {
-    for (size_t i = 0; i < run->effect_count; i++) {
-        const struct restriction_effect *e = &run->effects[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct restriction_effect *e = &effects[i];
         switch (e->kind) {
         case EFFECT_DISCARD:
             tx->discard = true;
@@ -41,6 +42,47 @@ void transaction_take_effects(struct transaction *tx, const struct restriction_r
         }
     }
 }
+
+void transaction_take_effects(struct transaction *tx, const struct restriction_run *run)
+{
+    take(tx, run->effects, run->effect_count);
+}
+
+/* ---- of stages before MAIL ---- */
+
+struct early_effects {
+    struct restriction_effect v[RESTRICTION_EFFECTS_MAX];
+    size_t count;
+};
+
+void effects_free(struct early_effects **effects)
+{
+    struct early_effects *e = *effects;
+
+    *effects = NULL;
+    while (e != NULL && e->count > 0)
+        free(e->v[--e->count].text);
+    free(e);
+}
+
+void effects_keep(struct early_effects **effects, struct restriction_run *run)
+{
+    effects_free(effects);
+    if (run->effect_count == 0)
+        return;
+    struct early_effects *e = *effects = mem_zalloc(sizeof(*e));
+    memcpy(e->v, run->effects, sizeof(e->v));
+    e->count = run->effect_count;
+    run->effect_count = 0; /* the texts are ours now */
+}
+
+void transaction_take_early(struct transaction *tx, const struct early_effects *effects)
+{
+    if (effects != NULL)
+        take(tx, effects->v, effects->count);
+}
+
+/* ---- what comes of them ---- */
 
 /* Nothing is left of where the message was to go. */
 static void drop_targets(struct transaction *tx)

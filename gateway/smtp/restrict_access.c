@@ -107,6 +107,10 @@ static bool is_address(const char *s)
 {
     const char *at = strrchr(s, '@');
 
+    /* It goes between angle brackets, into an envelope. */
+    for (const char *p = s; *p != '\0'; p++)
+        if ((unsigned char)*p <= ' ' || *p == 127 || *p == '<' || *p == '>')
+            return false;
     return at != NULL && at != s && smtp_hostname_valid(at + 1, strlen(at + 1));
 }
 

@@ -95,6 +95,7 @@ void session_forget(struct session *s)
     evaluation_free(&s->eval);
     free(s->helo);
     s->helo = NULL;
+    effects_free(&s->helo_effects);
     s->esmtp = false;
     s->early_input = false;
     s->chunk = (struct chunk){0};
@@ -109,6 +110,7 @@ static void session_gone(struct session *s)
     message_orphan(s);
     session_forget(s);
     restriction_client_free(&s->client_name);
+    effects_free(&s->client_effects);
     free(s->etrn);
     smtp_lines_free(&s->lines);
     timer_free(&s->greet_timer);
@@ -164,6 +166,7 @@ static void greeting_done(struct session *s, struct restriction_result *r)
         session_bye(s, r->code < 500 ? 421 : 554, r->status, r->text);
         return;
     }
+    effects_keep(&s->client_effects, &s->eval->run);
     session_reply(s, 220, NULL, "%s", s->d->conf->smtpd_banner);
     s->greeted = true;
 }

@@ -111,6 +111,8 @@ struct rcpt_options {
     const char *orcpt; /* or NULL */
 };
 
+struct early_effects;
+
 struct session {
     TAILQ_ENTRY(session) link;
     struct smtpd *d;
@@ -144,6 +146,7 @@ struct session {
     char *helo;
     char *etrn; /* the domain, while ETRN is evaluated */
     struct restriction_client client_name;
+    struct early_effects *client_effects, *helo_effects; /* effects_keep; NULL: none */
     struct auth *auth; /* the exchange; after a login, the owner of its identity */
     const struct auth_identity *login;
     char login_key[UUID_STRLEN]; /* whose login it is, whatever name it gave */
@@ -358,6 +361,14 @@ int transaction_add_data_list(struct transaction *tx, struct restriction_list *l
 
 /* Keeps what restrictions want done with the message. */
 void transaction_take_effects(struct transaction *tx, const struct restriction_run *run);
+/*
+ * Where smtpd_delay_reject is off, what the client and helo stages want done with messages is kept
+ * with the session, for every transaction: moved out of the run into *effects, in the place of what
+ * is there. NULL: nothing.
+ */
+void effects_keep(struct early_effects **effects, struct restriction_run *run);
+void effects_free(struct early_effects **effects);
+void transaction_take_early(struct transaction *tx, const struct early_effects *effects);
 /* Makes the targets what FILTER, REDIRECT and BCC say; -1 where an address leads nowhere now. */
 int transaction_apply_effects(struct session *s);
 

@@ -25,6 +25,7 @@ struct look {
     unsigned seen;     /* SMTP_HEADER_* */
     unsigned from_all; /* mailboxes in From */
     bool twice;        /* From or Sender */
+    bool alien_sender; /* Sender has one of those, or none */
     bool unknown;      /* nobody can tell now */
     const char *alien; /* an address that the login may not send as */
 };
@@ -53,6 +54,9 @@ static void look_at(struct look *l, const struct mime_address *a)
 static void look_at_field(struct look *l, const struct header_field *f, unsigned bit)
 {
     unsigned before = l->from_all;
+    const char *alien = l->alien;
+
+    l->alien = NULL;
 
     l->twice |= (l->seen & bit) != 0;
     l->seen |= bit;
@@ -64,8 +68,11 @@ static void look_at_field(struct look *l, const struct header_field *f, unsigned
     /* No address, or more than are looked at: nothing that could be told of. */
     if (l->from_all == before || limited)
         l->alien = l->alien != NULL ? l->alien : "";
-    if (bit == SMTP_HEADER_SENDER)
+    if (bit == SMTP_HEADER_SENDER) {
+        l->alien_sender |= l->alien != NULL;
         l->from_all = before;
+    }
+    l->alien = alien != NULL ? alien : l->alien;
 }
 
 static void look_at_event(struct look *l, enum header_event event, const struct header_field *f)
@@ -129,12 +136,18 @@ void submit_header(struct session *s, const struct iovec pieces[2], struct buf *
         refuse(refusal, 550, "5.6.0", "The header has more than one %s", "From or Sender field");
     else if (l.unknown)
         refuse(refusal, 451, "4.4.3", "%s", "Temporary lookup failure");
-    else if (l.alien != NULL && strcmp(mode, "own") == 0)
+    /* Who tells who sent it does not tell something else. */
+    else if (l.alien != NULL && (l.alien_sender || strcmp(mode, "own") == 0))
         refuse(refusal, 550, "5.7.1", "The header's sender is not yours: <%.200s>", l.alien);
     /* RFC 5322 section 3.6.2: one who sent it, where From does not say who. */
-    else if ((l.alien != NULL || l.from_all > 1) && !(l.seen & SMTP_HEADER_SENDER) &&
-             *sender != '\0')
-        buf_printf(add, "Sender: <%s>\r\n", sender);
+    else if ((l.alien != NULL || l.from_all > 1) && !(l.seen & SMTP_HEADER_SENDER)) {
+        if (*sender == '\0')
+            sender = s->login->address;
+        if (sender != NULL)
+            buf_printf(add, "Sender: <%s>\r\n", sender);
+        else if (l.alien != NULL)
+            refuse(refusal, 550, "5.7.1", "The header's sender is not yours: <%.200s>", l.alien);
+    }
     snapshot_release(&l.snap);
     arena_free(&l.arena);
 }

@@ -495,6 +495,25 @@ class Privacy(EsmtpTest):
         mail = email.message_from_bytes(self.stack.wait_mail("bob", "told-1"))
         self.assertEqual(mail["Sender"], "<alice@example.org>")
 
+    def test_a_lie_is_not_telling(self):
+        def data(header, sender):
+            with self.stack.smtp("submission") as s:
+                s.starttls(context=self.stack.tls())
+                s.login("alice", harness.PASSWORDS["alice"])
+                s.ehlo()
+                self.assertEqual(s.mail(sender)[0], 250)
+                self.assertEqual(s.rcpt("bob@example.org")[0], 250)
+                return s.data(header + "\r\n\r\n" + header[-6:])[0]
+
+        for lie in ("From: x@elsewhere.example\r\nSender: x@elsewhere.example",
+                    "Sender: bob@example.org\r\nFrom: alice@example.org", "From: alice@example.org\r\nSender:"):
+            self.assertEqual(data(lie, "alice@example.org"), 550, lie)
+        self.assertEqual(data("From: x@elsewhere.example\r\nSender: alice@example.org", "alice@example.org"), 250)
+        # MAIL FROM:<> hides nobody.
+        self.assertEqual(data("From: x@elsewhere.example\r\nSubject: told-2", ""), 250)
+        mail = email.message_from_bytes(self.stack.wait_mail("bob", "told-2"))
+        self.assertEqual(mail["Sender"], "<alice@example.org>")
+
     def test_added_on_port_25(self):
         t = self.talk()
         t.say("MAIL FROM:<a@example.net>", "250")

@@ -182,7 +182,7 @@ class XclientTest(StackTest):
 
     def test_bad_arguments(self):
         c = self.client()
-        for arguments in ("", "ADDR", "ADDR=host", "PORT=70000", "FOO=bar", "NAME=a+0", "NAME=a+0Ab", "PROTO=X",
+        for arguments in ("", "ADDR", "ADDR=host", "PORT=70000", "FOO=bar", "NAME=a+0", "NAME=a+0Ab", "PROTO=X", "NAME=x)+28by", "NAME=a+20b",
                           "ADDR=192.0.2.9 FOO=bar", "NAME=" + "x" * 300):
             self.assertEqual(c.docmd("XCLIENT", arguments)[0], 501, arguments)
         c.mail("x@example.net")
