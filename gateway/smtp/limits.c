@@ -24,6 +24,11 @@ enum {
 };
 
 #define US 1000 /* of a millisecond */
+/*
+ * Counts are small. What is larger is a time, by a process that was held up between finding its
+ * entry and changing it, while the entry gave way to this one: no count at all.
+ */
+#define COUNT_MAX (UINT64_C(1) << 32)
 /* A count of connections is worth something as long as its process lives. */
 #define CONNECTION_US (UINT64_C(86400) * 1000 * 1000)
 
@@ -159,6 +164,12 @@ bool limits_rate(struct limits *l, const char *name, unsigned n, int64_t ms)
     return take(l, text_key(l, KEY_RATE, 0, name), n, (uint64_t)ms * US);
 }
 
+static uint64_t count_of(const struct shtable_entry *e)
+{
+    uint64_t n = atomic_load(&e->value[0]);
+    return n <= COUNT_MAX ? n : 0;
+}
+
 /* ---- connections ---- */
 
 /* Each process counts its own, so that one that is killed takes its count along. */
@@ -181,7 +192,7 @@ static uint64_t connections_of(struct limits *l, struct shtable_key key, unsigne
     struct shtable_entry *e = shtable_find(l->table, process_key(key, index));
     if (e == NULL || atomic_load(&e->value[1]) != epoch_of(l, index))
         return 0;
-    return atomic_load(&e->value[0]);
+    return count_of(e);
 }
 
 bool limits_connect(struct limits *l, const struct netaddr *client)
@@ -196,7 +207,7 @@ bool limits_connect(struct limits *l, const struct netaddr *client)
         return false;
     struct shtable_entry *e =
         shtable_take(l->table, process_key(key, l->index), now_us() + CONNECTION_US);
-    if (atomic_load(&e->value[1]) != l->epoch)
+    if (atomic_load(&e->value[1]) != l->epoch || count_of(e) == 0)
         atomic_store(&e->value[0], 0);
     atomic_store(&e->value[1], l->epoch);
     atomic_fetch_add(&e->value[0], 1);
@@ -210,7 +221,7 @@ void limits_disconnect(struct limits *l, const struct netaddr *client)
     struct shtable_key key = client_key(l, KEY_CONNECTIONS, 0, client);
     struct shtable_entry *e = shtable_find(l->table, process_key(key, l->index));
     /* Not there: it gave way to another client's, or counts for a process that came after us. */
-    if (e != NULL && atomic_load(&e->value[1]) == l->epoch && atomic_load(&e->value[0]) > 0)
+    if (e != NULL && atomic_load(&e->value[1]) == l->epoch && count_of(e) > 0)
         atomic_fetch_sub(&e->value[0], 1);
 }
 
@@ -234,7 +245,7 @@ static bool is_known_client(struct limits *l, struct shtable_key key, uint64_t n
     struct shtable_entry *e = shtable_find(l->table, key);
     if (l->conf->greylist_auto_whitelist_clients == 0 || e == NULL ||
         atomic_load(&e->expires) < now ||
-        atomic_load(&e->value[0]) < (uint64_t)l->conf->greylist_auto_whitelist_clients)
+        count_of(e) < (uint64_t)l->conf->greylist_auto_whitelist_clients)
         return false;
     atomic_store(&e->expires, now + (uint64_t)l->conf->greylist_max_age * US);
     return true;
@@ -269,6 +280,8 @@ bool limits_greylist(struct limits *l, const struct netaddr *client, const char 
     atomic_store(&e->expires, now + max_age);
     if (atomic_exchange(&e->value[1], 1) == 0 && delay > 0) {
         struct shtable_entry *c = shtable_take(l->table, of_client, now + max_age);
+        if (count_of(c) == 0)
+            atomic_store(&c->value[0], 0);
         atomic_fetch_add(&c->value[0], 1);
         atomic_store(&c->expires, now + max_age);
     }

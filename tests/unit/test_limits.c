@@ -180,6 +180,45 @@ static void test_login(void **state)
     limits_free(&l);
 }
 
+/* Every entry in use gets a time where its count was, as by a process that came late. */
+static void spoil_counts(void)
+{
+    int fd = open(path, O_RDWR);
+    struct shtable_entry e;
+
+    for (off_t at = 4096; pread(fd, &e, sizeof(e), at) == (ssize_t)sizeof(e); at += sizeof(e)) {
+        if (atomic_load(&e.tag) == 0 || atomic_load(&e.expires) == UINT64_MAX)
+            continue; /* unused, or a process' own */
+        atomic_store(&e.value[0], (uint64_t)clock_wall_us());
+        assert_int_equal(pwrite(fd, &e, sizeof(e), at), sizeof(e));
+    }
+    close(fd);
+}
+
+static void test_late_writer(void **state)
+{
+    (void)state;
+    conf->smtpd_client_connection_count_limit = 2;
+    conf->greylist_auto_whitelist_clients = 2;
+    struct limits *l = open_limits(0);
+    struct netaddr peer = address("192.0.2.1");
+    int64_t wait;
+
+    assert_true(limits_connect(l, &peer));
+    assert_false(limits_greylist(l, &peer, "a@b.example", "x@ours.example", &wait));
+    pass(conf->greylist_delay / 1000 + 1);
+    assert_true(limits_greylist(l, &peer, "a@b.example", "x@ours.example", &wait));
+    spoil_counts();
+    /* It locks nobody out, and makes nobody known. */
+    assert_true(limits_connect(l, &peer));
+    assert_true(limits_connect(l, &peer));
+    assert_false(limits_connect(l, &peer));
+    assert_false(limits_greylist(l, &peer, "new@b.example", "x@ours.example", &wait));
+    limits_disconnect(l, &peer);
+    assert_true(limits_connect(l, &peer));
+    limits_free(&l);
+}
+
 static void test_connections(void **state)
 {
     (void)state;
@@ -258,8 +297,8 @@ static void test_waited(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_table), T(test_file),        T(test_rate),     T(test_networks),
-        T(test_login), T(test_connections), T(test_greylist), T(test_waited),
+        T(test_table),       T(test_file),        T(test_rate),     T(test_networks), T(test_login),
+        T(test_late_writer), T(test_connections), T(test_greylist), T(test_waited),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
