@@ -29,8 +29,10 @@ enum {
     DIRECTORY_MSG_MEMBERS_RESULT, /* u8 enum answer, str reason, u32 n, n x uuid */
     DIRECTORY_MSG_WANT,           /* u8 enum directory_wanted, str name, str second name */
     DIRECTORY_MSG_WANT_RESULT,    /* bool: the server answered */
-    DIRECTORY_MSG_ENDED           /* event: u32 n, n x uuid: users whose sessions must end, because
+    DIRECTORY_MSG_ENDED,          /* event: u32 n, n x uuid: users whose sessions must end, because
                                      they were deleted, disabled, or may not log in any more */
+    DIRECTORY_MSG_REBUILD,        /* from the same user or root: ask the server for everything */
+    DIRECTORY_MSG_REBUILD_RESULT  /* bool: it is being asked */
 };
 
 enum directory_bind {

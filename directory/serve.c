@@ -336,6 +336,21 @@ static int serve_status(struct serve *s, struct ipc_peer *peer, struct msg *m)
     return 0;
 }
 
+static int serve_rebuild(struct serve *s, struct ipc_peer *peer, struct msg *m)
+{
+    uid_t uid = ipc_peer_uid(peer);
+    if (msg_end(m) < 0 || (uid != geteuid() && uid != 0))
+        return -1;
+    bool begun = false;
+    for (size_t i = 0; i < s->count; i++)
+        if (source_refresh(s->parts[i].source, "the administrator asked for everything"))
+            begun = true;
+    struct msg *reply = msg_new(DIRECTORY_MSG_REBUILD_RESULT);
+    msg_put_bool(reply, begun);
+    ipc_reply(peer, msg_id(m), &reply);
+    return 0;
+}
+
 static int serve_members(struct serve *s, struct ipc_peer *peer, struct msg *m)
 {
     return dynamic_request(s->dynamic, peer, m);
@@ -347,7 +362,7 @@ static const struct {
 } requests[] = {
     {DIRECTORY_MSG_BIND, serve_bind},       {DIRECTORY_MSG_RESOLVE, serve_resolve},
     {DIRECTORY_MSG_MEMBERS, serve_members}, {DIRECTORY_MSG_STATUS, serve_status},
-    {DIRECTORY_MSG_WANT, serve_want},
+    {DIRECTORY_MSG_WANT, serve_want},       {DIRECTORY_MSG_REBUILD, serve_rebuild},
 };
 
 static int on_request(struct ipc_peer *peer, struct msg *m, void *arg)

@@ -167,13 +167,14 @@ void source_start_afresh(struct source *s, const char *why)
     source_fail(s, why);
 }
 
-void source_refresh(struct source *s, const char *why)
+bool source_refresh(struct source *s, const char *why)
 {
     int64_t now = clock_now_ms();
     if (s->phase != PHASE_PERSIST || (s->forced_at != 0 && now - s->forced_at < FORCED_PAUSE))
-        return;
+        return false;
     s->forced_at = now;
     source_start_afresh(s, why);
+    return true;
 }
 
 void source_begin(struct source *s)

@@ -44,9 +44,9 @@ const char *source_kind(const struct source *s);
 const char *source_last_error(const struct source *s);
 /*
  * Asks the server for everything again, because an entry is not where the replica has it. At most
- * once a minute, and only while in sync.
+ * once a minute, and only while in sync: false where it is not done.
  */
-void source_refresh(struct source *s, const char *why);
+bool source_refresh(struct source *s, const char *why);
 
 /*
  * Where each name is asked for (lookup): asks the server for what is under a key of the replica's

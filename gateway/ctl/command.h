@@ -42,6 +42,7 @@ struct command {
     int (*run)(const struct command_context *ctx, int argc, char **argv);
 };
 
+extern const struct command command_cache;
 extern const struct command command_config;
 extern const struct command command_dns;
 extern const struct command command_explain;

@@ -1,6 +1,7 @@
 bin_PROGRAMS += dirigo
 dirigo_SOURCES = \
 	%D%/answer.c %D%/answer.h \
+	%D%/cache.c \
 	%D%/command.h \
 	%D%/config.c \
 	%D%/control.c \

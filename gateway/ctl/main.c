@@ -11,19 +11,13 @@
 #include "gateway/ctl/command.h"
 
 const struct command *const commands[] = {
-    &command_config,
-    &command_dns,
-    &command_explain,
-    &command_help,
-    &command_lint,
-    &command_lookup,
-    &command_passwd,
-    &command_queue,
-    &command_reload,
-    &command_status,
-    &command_stop,
-    &command_what_if,
-    NULL,
+    &command_cache,   &command_config,
+    &command_dns,     &command_explain,
+    &command_help,    &command_lint,
+    &command_lookup,  &command_passwd,
+    &command_queue,   &command_reload,
+    &command_status,  &command_stop,
+    &command_what_if, NULL,
 };
 
 int command_usage(const struct command *command)

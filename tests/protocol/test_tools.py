@@ -168,6 +168,39 @@ FOUND = {
 }
 
 
+class CacheTest(ToolTest):
+    def test_state(self):
+        a = self.json("cache")
+        self.assertEqual((a["source"], a["in_sync"], a["age"], a["server"]), ("sync", True, 0, self.stack.slapd.url))
+        self.assertEqual((a["users"], a["disabled"]), (4, 1))
+        self.assertGreater(a["bytes"], 0)
+        self.assertIn("phase=persist", a["process"])
+        text = self.stack.tool("cache").stdout
+        self.assertIn("state:      in sync", text)
+        self.assertIn("  users     4", text)
+
+    def test_dump(self):
+        dn = f"uid=alice,{PEOPLE}"
+        a = self.json("cache", "dump", dn)
+        self.assertEqual((a["dn"], a["is"]), (dn, ["users"]))
+        self.assertIn(["uid", "alice"], a["attributes"])
+        for name in (a["entryUUID"], "alice", "Alice@example.org"):
+            self.assertEqual(self.json("cache", "dump", name), a)
+        self.assertIn(f"dn: {dn}\n", self.stack.tool("cache", "dump", "alice").stdout)
+        done = self.stack.tool("cache", "dump", "nobody", check=False)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertEqual(self.stack.tool("cache", "dump", check=False).returncode, 64)
+
+    def test_rebuild(self):
+        self.stack.tool("cache", "rebuild")
+        harness.wait_for("the log", lambda: "the administrator asked for everything" in self.stack.dirigod.log())
+        harness.wait_for("the replica in sync", lambda: self.json("cache")["in_sync"])
+        self.assertEqual(self.json("cache")["users"], 4)
+        done = self.stack.tool("cache", "rebuild", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("less than a minute ago", done.stderr)
+
+
 class LintTest(ToolTest):
     def test_sample(self):
         done = self.stack.tool("lint", f"{harness.TOP}/conf/sample.ldif")
