@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "directory/address.h"
 #include "directory/pulse.h"
@@ -99,6 +100,21 @@ void directory_add(struct directory *d, struct db *db)
 char *directory_path(const struct conf *conf, const char *what, const char *name)
 {
     return mem_printf("%s/%s%s%s", conf->state_directory, what, *name == '\0' ? "" : "-", name);
+}
+
+uint64_t directory_disk_bytes(const struct conf *conf)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i <= conf->directories.n && i <= CONF_DIRECTORIES_MAX; i++) {
+        struct stat st;
+        char *dir = directory_path(conf, "replica", i == 0 ? "" : conf->directories.v[i - 1]);
+        char *data = mem_printf("%s/data.mdb", dir);
+        if (stat(data, &st) == 0)
+            bytes += (uint64_t)st.st_blocks * 512;
+        free(data);
+        free(dir);
+    }
+    return bytes;
 }
 
 static int open_part(struct directory *d, char **error)

@@ -83,6 +83,8 @@ struct directory_state {
     char profiles[256];  /* that entries are read by: names, and a sum of what they say */
 };
 void directory_state(struct directory *d, struct directory_state *out);
+/* What the files of all of conf's replicas take on the disk, in bytes; before chroot. */
+uint64_t directory_disk_bytes(const struct conf *conf);
 
 /*
  * A consistent view of the replica. Short: taken, used and released inside one callback, one at a

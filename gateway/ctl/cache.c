@@ -2,7 +2,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "directory/protocol.h"
 #include "gateway/base/clock.h"
@@ -13,9 +12,8 @@
 #include "gateway/ipc/channel.h"
 
 #define CACHE_TIMEOUT 5000
-#define COUNT_SLICE                                                                                \
-    10000 /* entries looked at in one snapshot, so that no writer's pages pile up                  \
-           */
+/* Entries looked at in one snapshot, so that no writer's pages pile up. */
+#define COUNT_SLICE 10000
 
 static const struct {
     unsigned kind;
@@ -90,15 +88,6 @@ static int count_kinds(struct directory *d, uint64_t counts[KINDS])
     return more == ANSWER_ABSENT ? 0 : -1;
 }
 
-static uint64_t file_bytes(const struct command_context *ctx)
-{
-    struct stat st;
-    char *path = mem_printf("%s/replica/data.mdb", ctx->conf->state_directory);
-    uint64_t bytes = stat(path, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
-    free(path);
-    return bytes;
-}
-
 static void put_json(struct buf *out, const struct directory_state *s, int64_t age, uint64_t bytes,
                      const uint64_t counts[KINDS], const char *process)
 {
@@ -161,8 +150,9 @@ static int show(const struct command_context *ctx)
     struct msg *m = ask(ctx, DIRECTORY_MSG_STATUS, DIRECTORY_MSG_STATUS_RESULT, &error);
     const char *process = m == NULL ? error : msg_get_str(m);
     int64_t age = state.last_sync == 0 ? -1 : clock_wall() - state.last_sync;
-    (ctx->json ? put_json : put_state)(&out, &state, state.in_sync ? 0 : age, file_bytes(ctx),
-                                       counts, process != NULL ? process : "");
+    (ctx->json ? put_json : put_state)(&out, &state, state.in_sync ? 0 : age,
+                                       directory_disk_bytes(ctx->conf), counts,
+                                       process != NULL ? process : "");
     msg_free(&m);
     free(error);
     rc = command_print(&out);
@@ -181,11 +171,15 @@ static enum answer find(struct snapshot *snap, const char *name, const struct en
     return entry_by_login(snap, name, e);
 }
 
-static void dump_text(struct buf *out, const struct entry *e, const char *uuid)
+/* directory: the name of the one that has it; "": the one without a name. */
+static void dump_text(struct buf *out, const struct entry *e, const char *uuid,
+                      const char *directory)
 {
     const char *value;
     buf_append_str(out, "dn: ");
     put_text(out, entry_dn(e));
+    if (*directory != '\0')
+        buf_printf(out, "\ndirectory: %s", directory);
     buf_printf(out, "\nentryUUID: %s\nis:", uuid);
     for (size_t k = 0; k < KINDS; k++)
         if ((entry_kinds(e) & kinds[k].kind) != 0)
@@ -199,12 +193,14 @@ static void dump_text(struct buf *out, const struct entry *e, const char *uuid)
     buf_append_byte(out, '\n');
 }
 
-static void dump_json(struct buf *out, const struct entry *e, const char *uuid)
+static void dump_json(struct buf *out, const struct entry *e, const char *uuid,
+                      const char *directory)
 {
     const char *value;
     buf_append_byte(out, '{');
     json_member(out, "dn", entry_dn(e));
     json_optional(out, "entryUUID", uuid);
+    json_optional(out, "directory", *directory == '\0' ? NULL : directory);
     buf_append_str(out, ",\"is\":[");
     const char *comma = "";
     for (size_t k = 0; k < KINDS; k++) {
@@ -237,7 +233,8 @@ static int dump(const struct command_context *ctx, const char *name)
     struct snapshot *snap = snapshot_take(d);
     enum answer answer = snap != NULL ? find(snap, name, &e) : ANSWER_UNKNOWN;
     if (answer == ANSWER_FOUND)
-        (ctx->json ? dump_json : dump_text)(&out, e, uuid_str(entry_uuid(e), uuid));
+        (ctx->json ? dump_json : dump_text)(&out, e, uuid_str(entry_uuid(e), uuid),
+                                            snapshot_directory_of(snap, e));
     snapshot_release(&snap);
     directory_close(&d);
     int rc = command_print(&out);

@@ -1,4 +1,5 @@
 """Several directories at once: each with its servers, its people and its domains; one that is away keeps to itself."""
+import os
 import unittest
 
 import harness
@@ -71,6 +72,21 @@ class DirectoriesTest(Lookup, unittest.TestCase):
         self.assertNotIn("[", self.stack.tool("lookup", "alice@example.org").stdout)
         self.partner.add(partner_person("yan"))
         self.wait_answer("yan@partner.example", "found", 20)
+
+    def test_cache(self):
+        def ask(*args):
+            return harness.json.loads(self.stack.tool("cache", *args, "--json", check=False).stdout)
+        a = wait_for("both in sync", lambda: (s := ask())["in_sync"] and s, 20)
+        self.assertEqual(a["users"], 5)
+        self.assertIn("directory=partner", a["process"])
+        files = [f"{self.stack.folder}/state/{name}/data.mdb" for name in ("replica", "replica-partner")]
+        wait_for("the size", lambda: ask()["bytes"] == sum(os.stat(path).st_blocks * 512 for path in files), 20)
+        for name in ("zoe", f"uid=zoe,{PARTNER}"):
+            zoe = ask("dump", name)
+            self.assertEqual((zoe["dn"], zoe["directory"]), (f"uid=zoe,{PARTNER}", "partner"))
+        self.assertEqual(ask("dump", zoe["entryUUID"]), zoe)
+        self.assertIn("\ndirectory: partner\n", self.stack.tool("cache", "dump", "zoe").stdout)
+        self.assertNotIn("directory", ask("dump", "alice"))
 
     def test_two_owners(self):
         self.partner.add(partner_person("eve", "alice@example.org"))
