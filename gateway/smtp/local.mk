@@ -34,6 +34,7 @@ dirigo_smtpd_SOURCES = \
 	%D%/cmd_data.c \
 	%D%/cmd_etrn.c \
 	%D%/cmd_expn.c \
+	%D%/cmd_vrfy.c \
 	%D%/cmd_xclient.c \
 	%D%/cmd_mail.c \
 	%D%/cmd_rcpt.c \

@@ -80,6 +80,39 @@ class Inheritance(StackTest):
         self.becomes("451 ")
 
 
+class Verify(StackTest):
+    CONF = {"disable_vrfy_command": "no", "mynetworks": "127.0.0.1/32", "smtpd_client_recipient_rate_limit": "4",
+            "anvil_rate_time_unit": "1d", "smtpd_client_restrictions": "check_client_access strangers"}
+
+    def client(self, source):
+        s = smtplib.SMTP("127.0.0.1", self.stack.ports["smtp"], local_hostname="x.example.net", source_address=(source, 0),
+                         timeout=20)
+        self.addCleanup(s.close)
+        s.ehlo()
+        return s
+
+    def test_it_tells_no_more_than_rcpt(self):
+        self.stack.slapd.add(f"dn: cn=stranger,{BASE}\nobjectClass: dirigoAccess\ncn: stranger\n"
+                             "dirigoAccessTable: strangers\ndirigoAccessKey: 127.0.0.6\ndirigoAccessAction: REJECT not you\n")
+        wait_for("the entry", lambda: self.client("127.0.0.6").verify("alice@example.org")[0] == 554, 20)
+        s = self.client("127.0.0.5")
+        self.assertEqual([s.verify(who)[0] for who in ("alice@example.org", "nobody-here@example.org",
+                                                       "x@elsewhere.example", "alice@example.org", "alice@example.org")],
+                         [252, 550, 554, 252, 450])
+        s = self.client("127.0.0.1")
+        self.assertEqual(s.verify("x@elsewhere.example")[0], 252)  # may relay
+        self.assertEqual(s.docmd("VRFY <>")[0], 501)
+        s.mail("a@example.net")
+        self.assertEqual(s.rcpt("alice@example.org")[0], 250)
+        self.assertEqual(s.verify("bob@example.org")[0], 252)  # at any time, and without a trace (RFC 5321 section 4.1.4)
+        self.assertEqual(s.data("Subject: x\r\n\r\nverified-1\r\n")[0], 250)
+        self.stack.wait_mail("alice", "verified-1", 20)
+        self.assertFalse(any(b"verified-1" in m for m in self.stack.mailbox("bob")))
+        with self.stack.smtp("submission") as s:
+            s.ehlo()
+            self.assertEqual(s.verify("alice@example.org")[0], 554)  # without a login
+
+
 class EarlyEffects(StackTest):
     CONF = {"smtpd_delay_reject": "no", "mynetworks": "192.0.2.0/24",
             "smtpd_authorized_xclient_hosts": "127.0.0.1/32",
