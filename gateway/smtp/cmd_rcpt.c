@@ -68,6 +68,16 @@ static void rcpt_done(struct session *s, struct restriction_result *r)
     accept_recipient(s);
 }
 
+/* The way back is nobody's address and no relaying: who sends there is judged, and the signature in
+ * it. */
+static void reverse_done(struct session *s, struct restriction_result *r)
+{
+    if (result_refuses(r))
+        refuse(s, r, NULL);
+    else
+        reverse_recipient(s, s->eval->facts.recipient.full);
+}
+
 void command_rcpt(struct session *s, const char *arg, size_t len)
 {
     if (s->tx->message != NULL) {
@@ -106,10 +116,9 @@ void command_rcpt(struct session *s, const char *arg, size_t len)
         return;
     }
     evaluator_address(&s->d->evaluator, &s->rcpt_args.address, e->scratch, &address);
-    if (reverse_wanted(s, address.full)) {
-        reverse_recipient(s, address.full);
-        return;
-    }
-    evaluate(s, evaluator_rcpt_stages(&s->d->evaluator, s->flavour->submission), &address,
-             rcpt_done);
+    unsigned stages = evaluator_rcpt_stages(&s->d->evaluator, s->flavour->submission);
+    if (reverse_wanted(s, address.full))
+        evaluate(s, stages & ~(1u << STAGE_RELAY | 1u << STAGE_RECIPIENT), &address, reverse_done);
+    else
+        evaluate(s, stages, &address, rcpt_done);
 }

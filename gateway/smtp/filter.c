@@ -55,10 +55,12 @@ static void reversed(const struct filter_result *result, void *arg)
     if (result->verdict == FILTER_ACCEPT) {
         const struct delivery d = {.kind = DELIVERY_REMOTE, .address = result->text};
         const struct resolution res = {.answer = ANSWER_FOUND, .deliveries = &d, .count = 1};
-        if (transaction_add(s, address, &s->rcpt_options, &res, &no_list) == 0)
+        if (transaction_add(s, address, &s->rcpt_options, &res, &no_list) == 0) {
+            transaction_take_effects(s->tx, &s->eval->run);
             session_reply(s, 250, "2.1.5", "Ok");
-        else
+        } else {
             session_reply(s, 452, "4.5.3", "Too many recipients");
+        }
     } else if (result->verdict == FILTER_REJECT) {
         s->d->refused_recipients++;
         log_info("recipient refused", LOG_STR("id", s->id), LOG_STR("to", address),

@@ -295,6 +295,14 @@ class ForwardingTest(harness.StackTest):
         forged = address.replace("=a@", "=b@")
         self.assertEqual(self.rcpt(forged)[0], 550)
         self.assertEqual(self.rcpt("SRS0=nonsense@srs.example.org")[0], 550)
+        # Who sends there is judged as elsewhere.
+        with self.stack.smtp("submission") as s:
+            s.starttls(context=self.stack.tls())
+            s.login("alice", harness.PASSWORDS["alice"])
+            for sender, code in (("bob@example.org", 553), ("alice@example.org", 250)):
+                s.ehlo()
+                s.mail(sender)
+                self.assertEqual(s.rcpt(address)[0], code)
 
     def test_both_at_once(self):
         """One that stays and one that leaves: only the second gets the other sender."""
