@@ -368,6 +368,8 @@ static void test_directory_settings_faults(void **state)
         CASE(SETTING("a", "cn=x", "smtpd_timeout = soon"), "cn=x: smtpd_timeout: "),
         CASE(SETTING("a", "cn=x", "ssl_key = /k"), "cn=x: ssl_key: may only stand in "),
         CASE(SETTING("a", "cn=x", "bind_pw = k"), "cn=x: bind_pw: may only stand in "),
+        CASE(SETTING("a", "cn=x", "oauth2_introspection_url = https://x"),
+             "cn=x: oauth2_introspection_url: may only stand in "), /* a secret is sent there */
         CASE(SETTING("a", "cn=x", "smtp_timeout = 1"), "did you mean smtpd_timeout?"),
         CASE(SETTING("a", "cn=x", "myorigin = $bind_pw"), "which other values may not contain"),
         CASE(SETTING("a", "cn=x", "smtpd_timeout = 1m") SETTING("a", "cn=y", "smtpd_timeout = 2m"),
