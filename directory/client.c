@@ -401,17 +401,23 @@ bool snapshot_domain_in_sync(const struct snapshot *snap, const char *domain)
     return part->in_sync && !part->unsure;
 }
 
-const char *snapshot_directory_of(const struct snapshot *snap, const struct entry *e)
+/* Which part an entry was found in; of one that was in none, the first. */
+static size_t part_of(const struct snapshot *snap, const struct entry *e)
 {
     const struct directory *d = snap->directory;
     const void *data;
     size_t len;
-    for (size_t i = 0; i < d->count; i++)
+    for (size_t i = 0; d->count > 1 && i < d->count; i++)
         if (db_get(d->parts[i].db, TABLE_ENTRY, entry_uuid(e), sizeof(struct uuid), &data, &len) ==
                 DB_OK &&
             data == (const void *)e)
-            return d->parts[i].name;
-    return "";
+            return i;
+    return 0;
+}
+
+const char *snapshot_directory_of(const struct snapshot *snap, const struct entry *e)
+{
+    return snap->directory->parts[part_of(snap, e)].name;
 }
 
 enum answer snapshot_absent(const struct snapshot *snap)
@@ -485,6 +491,25 @@ void directory_on_missed(struct directory *d, void (*fn)(const struct index_key 
     d->missed_arg = arg;
 }
 
+/*
+ * Whether an earlier directory has an entry of this entryUUID, too. Mailboxes and keys are their
+ * owner's by it: whoever keeps a later directory shall not be somebody of an earlier one.
+ */
+static bool is_taken(const struct directory *d, size_t at, const struct entry *e)
+{
+    const void *data;
+    size_t len;
+    for (size_t i = 0; i < at; i++) {
+        if (db_get(d->parts[i].db, TABLE_ENTRY, entry_uuid(e), sizeof(struct uuid), &data, &len) ==
+            DB_NONE)
+            continue;
+        log_warning("two directories have an entry with one entryUUID: the later one is not used",
+                    LOG_STR("dn", entry_dn(e)), LOG_STR("directory", d->parts[at].name));
+        return true;
+    }
+    return false;
+}
+
 /* Goes on with count n in one part; the new count, or -1. */
 static int find_in(struct snapshot *snap, size_t at, const struct index_key *key, unsigned mask,
                    const struct entry *out[2], int n)
@@ -500,6 +525,8 @@ static int find_in(struct snapshot *snap, size_t at, const struct index_key *key
             continue;
         /* Beside others, one whose directory is away for too long is as good as unreadable. */
         if (snap->directory->count > 1 && !part->fresh_for_lookup)
+            return -1;
+        if (is_taken(snap->directory, at, out[n]))
             return -1;
         trace(snap->directory, key, out[n]);
         snap->found[n++] = at;
@@ -526,10 +553,12 @@ int snapshot_find(struct snapshot *snap, const struct index_key *key, unsigned m
     return n;
 }
 
-int snapshot_list(struct snapshot *snap, const struct index_key *key, struct uuid *out, size_t max)
+/* What is under a key in the parts from the one to before the other: see snapshot_list. */
+static int list_in(struct snapshot *snap, size_t from, size_t to, const struct index_key *key,
+                   struct uuid *out, size_t max)
 {
     size_t n = 0;
-    for (size_t i = 0; i < reach(snap->directory, key); i++) {
+    for (size_t i = from; i < to; i++) {
         struct db *db = snap->directory->parts[i].db;
         const void *uuid;
         look(snap->directory, &snap->directory->parts[i], key);
@@ -540,6 +569,11 @@ int snapshot_list(struct snapshot *snap, const struct index_key *key, struct uui
             return -1;
     }
     return (int)n;
+}
+
+int snapshot_list(struct snapshot *snap, const struct index_key *key, struct uuid *out, size_t max)
+{
+    return list_in(snap, 0, reach(snap->directory, key), key, out, max);
 }
 
 enum db_result snapshot_map(struct snapshot *snap, const struct index_key *key, const void **data,
@@ -620,7 +654,9 @@ int entry_app_passwords(struct snapshot *snap, const struct entry *user,
     struct index_key key;
     if (index_key_dn(&key, INDEX_APP_PASSWORD, entry_dn(user)) < 0)
         return 0;
-    return snapshot_list(snap, &key, out, ENTRY_APP_PASSWORDS_MAX);
+    /* Another directory's entries speak for none of this one's people, whatever their DNs. */
+    size_t part = part_of(snap, user);
+    return list_in(snap, part, part + 1, &key, out, ENTRY_APP_PASSWORDS_MAX);
 }
 
 enum answer entry_by_login(struct snapshot *snap, const char *login, const struct entry **out)

@@ -11,6 +11,7 @@
 const struct db_table secrets_tables[] = {{.name = "secret"}, {0}};
 
 struct secrets {
+    const struct conf *conf;
     struct db *db[1 + CONF_DIRECTORIES_MAX]; /* of each directory */
     size_t count;
     pthread_mutex_t lock; /* one read view at a time, and SASL steps run on worker threads */
@@ -21,6 +22,7 @@ struct secrets *secrets_open(const struct conf *conf, char **error)
     const struct db_options options = {.map_size = conf->directory_map_size,
                                        .tables = secrets_tables};
     struct secrets *s = mem_zalloc(sizeof *s);
+    s->conf = conf;
     pthread_mutex_init(&s->lock, NULL);
     for (; s->count <= conf->directories.n && s->count <= CONF_DIRECTORIES_MAX; s->count++) {
         char *dir =
@@ -72,19 +74,27 @@ static enum answer look(struct db *db, const struct uuid *owner, struct secrets_
     return rc == DB_NONE ? ANSWER_ABSENT : ANSWER_UNKNOWN;
 }
 
-/* One directory has the entry; where another one cannot tell, the keys may be there. */
-enum answer secrets_lookup(struct secrets *s, const struct uuid *owner, struct secrets_list *out)
+/* NULL: there is no such directory. */
+static struct db *db_of(const struct secrets *s, const char *directory)
 {
-    enum answer answer = ANSWER_ABSENT;
+    if (*directory == '\0')
+        return s->db[0];
+    for (size_t i = 1; i < s->count; i++)
+        if (strcmp(directory, s->conf->directories.v[i - 1]) == 0)
+            return s->db[i];
+    return NULL;
+}
+
+enum answer secrets_lookup(struct secrets *s, const char *directory, const struct uuid *owner,
+                           struct secrets_list *out)
+{
+    struct db *db = db_of(s, directory);
+    enum answer answer = ANSWER_UNKNOWN;
     out->count = 0;
     pthread_mutex_lock(&s->lock);
-    for (size_t i = 0; i < s->count && answer != ANSWER_FOUND; i++) {
-        enum answer one = ANSWER_UNKNOWN;
-        if (db_read_begin(s->db[i]) == 0) {
-            one = look(s->db[i], owner, out);
-            db_read_end(s->db[i]);
-        }
-        answer = one == ANSWER_ABSENT ? answer : one;
+    if (db != NULL && db_read_begin(db) == 0) {
+        answer = look(db, owner, out);
+        db_read_end(db);
     }
     pthread_mutex_unlock(&s->lock);
     return answer;

@@ -38,11 +38,13 @@ struct secrets_list {
 };
 
 /*
- * The keys of an entry. Found: out is filled, and the caller ends it with secrets_list_wipe.
- * Absent: the entry has none (a password can only be verified by bind). Unknown: the store cannot
- * be read, or was never filled. Any thread may call it.
+ * The keys of an entry of one directory, "" or a name of conf's: another one's are none of that
+ * entry's, even under its entryUUID. Found: out is filled, and the caller ends it with
+ * secrets_list_wipe. Absent: the entry has none (a password can only be verified by bind). Unknown:
+ * the store cannot be read, or was never filled. Any thread may call it.
  */
-enum answer secrets_lookup(struct secrets *s, const struct uuid *owner, struct secrets_list *out);
+enum answer secrets_lookup(struct secrets *s, const char *directory, const struct uuid *owner,
+                           struct secrets_list *out);
 /* Overwrites and frees the values; an empty list is allowed. */
 void secrets_list_wipe(struct secrets_list *list);
 

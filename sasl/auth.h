@@ -56,9 +56,10 @@ enum login_answer {
 
 struct login {
     struct uuid owner;
-    unsigned kinds; /* ENTRY_* */
-    char *name;     /* to log: the entry's first uid, or what was given */
-    char *address;  /* NULL: none */
+    const char *directory; /* that the entry is of: "" or a name of conf's */
+    unsigned kinds;        /* ENTRY_* */
+    char *name;            /* to log: the entry's first uid, or what was given */
+    char *address;         /* NULL: none */
     char *dn;
     char *mail_host; /* NULL: here */
 };

@@ -11,10 +11,11 @@ static char *copy_value(const struct entry *e, enum entry_attr attr)
     return value == NULL ? NULL : mem_strdup(value);
 }
 
-static void login_fill(struct auth_process *p, const struct entry *e, const char *name,
-                       struct login *out)
+static void login_fill(struct auth_process *p, struct snapshot *snap, const struct entry *e,
+                       const char *name, struct login *out)
 {
     out->owner = *entry_uuid(e);
+    out->directory = snapshot_directory_of(snap, e);
     out->kinds = entry_kinds(e);
     out->name = copy_value(e, ATTR_UID);
     if (out->name == NULL && name == NULL)
@@ -63,7 +64,7 @@ enum login_answer login_of(struct auth_process *p, struct snapshot *snap, enum a
     memset(out, 0, sizeof(*out));
     enum login_answer result = login_judge(snap, answer, e, why);
     if (result == LOGIN_FOUND)
-        login_fill(p, e, name, out);
+        login_fill(p, snap, e, name, out);
     return result;
 }
 
@@ -137,7 +138,7 @@ int login_keys(struct auth_process *p, const char *name, const char *mechanism, 
         /* A key would go past the one-time code. */
         enum answer keys = login.kinds & (ENTRY_TOTP | ENTRY_ONE_TIME)
                                ? ANSWER_ABSENT
-                               : secrets_lookup(p->secrets, &login.owner, out);
+                               : secrets_lookup(p->secrets, login.directory, &login.owner, out);
         if (keys == ANSWER_FOUND && str_ieq(mechanism, "CRAM-MD5"))
             keep_clear(out);
         else if (keys == ANSWER_FOUND)

@@ -149,8 +149,8 @@ static bool is_over(const char *text)
 }
 
 static enum answer check_app_password(struct auth_process *p, struct snapshot *snap,
-                                      const struct uuid *uuid, const char *service,
-                                      const char *password)
+                                      const char *directory, const struct uuid *uuid,
+                                      const char *service, const char *password)
 {
     struct secrets_list keys = {0};
     const struct entry *e;
@@ -158,10 +158,11 @@ static enum answer check_app_password(struct auth_process *p, struct snapshot *s
     if (answer != ANSWER_FOUND)
         return answer;
     const char *end = entry_value(e, ATTR_NOT_AFTER, 0);
-    if (!(entry_kinds(e) & ENTRY_APP_PASSWORD) || !is_for(e, service) ||
+    if (strcmp(snapshot_directory_of(snap, e), directory) != 0 ||
+        !(entry_kinds(e) & ENTRY_APP_PASSWORD) || !is_for(e, service) ||
         (end != NULL && is_over(end)))
         return ANSWER_ABSENT;
-    answer = secrets_lookup(p->secrets, uuid, &keys);
+    answer = secrets_lookup(p->secrets, directory, uuid, &keys);
     bool found = false;
     for (size_t i = 0; answer == ANSWER_FOUND && i < keys.count; i++)
         found = matches(keys.value[i], password) || found;
@@ -177,12 +178,13 @@ static enum answer check_app_passwords(struct auth_process *p, struct snapshot *
                                        const char *password)
 {
     struct uuid uuids[ENTRY_APP_PASSWORDS_MAX];
+    const char *directory = snapshot_directory_of(snap, user);
     enum answer answer = ANSWER_ABSENT;
     int n = entry_app_passwords(snap, user, uuids);
     if (n < 0)
         return ANSWER_UNKNOWN;
     for (int i = 0; i < n; i++) {
-        enum answer one = check_app_password(p, snap, &uuids[i], service, password);
+        enum answer one = check_app_password(p, snap, directory, &uuids[i], service, password);
         if (one == ANSWER_FOUND)
             return one;
         if (one == ANSWER_UNKNOWN)
@@ -193,11 +195,11 @@ static enum answer check_app_passwords(struct auth_process *p, struct snapshot *
 
 /* ---- one-time codes ---- */
 
-static int read_totp(struct auth_process *p, const struct uuid *owner, struct totp *totp)
+static int read_totp(struct auth_process *p, const struct login *login, struct totp *totp)
 {
     struct secrets_list keys = {0};
     int rc = -1;
-    if (secrets_lookup(p->secrets, owner, &keys) == ANSWER_FOUND)
+    if (secrets_lookup(p->secrets, login->directory, &login->owner, &keys) == ANSWER_FOUND)
         for (size_t i = 0; i < keys.count; i++)
             if (strncmp(keys.value[i], SECRETS_TOTP, strlen(SECRETS_TOTP)) == 0)
                 rc = totp_parse(totp, keys.value[i] + strlen(SECRETS_TOTP));
@@ -213,7 +215,7 @@ static enum password_answer take_code(struct auth_process *p, const struct login
     size_t len = strlen(password);
     struct totp totp;
     uint64_t step;
-    if (read_totp(p, &login->owner, &totp) < 0) {
+    if (read_totp(p, login, &totp) < 0) {
         *why = "the secret of its one-time codes cannot be read";
         return PASSWORD_UNKNOWN;
     }

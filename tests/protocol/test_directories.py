@@ -1,4 +1,6 @@
 """Several directories at once: each with its servers, its people and its domains; one that is away keeps to itself."""
+import base64
+import hashlib
 import os
 import unittest
 
@@ -126,6 +128,64 @@ class DirectoriesTest(Lookup, unittest.TestCase):
         check = self.stack.tool("config", "check", check=False)
         self.assertRegex(check.stderr, r"dirigo.conf:\d+: partner_start_tls: ")
         self.assertRegex(check.stderr, r"dirigo.conf:\d+: partner_servers: there is no such parameter")
+
+
+class ForeignEntriesTest(Lookup, unittest.TestCase):
+    """Who keeps a further directory gets nothing of the first one's people by entries that look like theirs."""
+
+    UUID = "6f1c0e52-7d1b-4a38-9d55-0d7f4c1b2a90"
+
+    def setUp(self):
+        self.stack = Stack()
+        self.partner = Slapd(f"{self.stack.folder}/partner")
+        self.addCleanup(DirectoriesTest.check, self)
+        with open(f"{harness.TOP}/conf/sample.ldif", encoding="utf-8") as sample:
+            text = sample.read()
+        owner = (person("victor") + "\n").replace("\n\n", f"\nentryUUID: {self.UUID}\n\n", 1)
+        self.stack.slapd.slapadd(text + "\n" + owner)
+        self.stack.sample = False
+        key = base64.b64encode(hashlib.sha256(b"opensesame" + b"salt").digest()).decode()
+        self.partner.slapadd(f"""dn: {SUFFIX}
+objectClass: dcObject
+objectClass: organization
+dc: example
+o: Partner
+
+dn: cn=partner.example,{SUFFIX}
+objectClass: dirigoDomain
+cn: partner.example
+dirigoDomainName: partner.example
+
+""" + "".join(f"dn: uid={name},{SUFFIX}\nobjectClass: inetOrgPerson\nobjectClass: dirigoUser\nuid: {name}\n"
+              f"cn: {name}\nsn: Example\nmail: {name}@partner.example\n{more}\n"
+              for name, more in (("zoe", ""), ("mallory", f"entryUUID: {self.UUID}\n"))) + f"""dn: ou=people,{SUFFIX}
+objectClass: organizationalUnit
+ou: people
+
+dn: uid=victor,ou=people,{SUFFIX}
+objectClass: account
+uid: victor
+
+""" + "".join(f"dn: cn=phone,uid={name}{SUFFIX}\nobjectClass: dirigoAppPassword\ncn: phone\n"
+              f"authPassword: SHA256${base64.b64encode(b'salt').decode()}${key}\n\n"
+              for name in ("victor,ou=people,", "zoe,")))
+        self.partner.start()
+        self.stack.conf |= {"directories": "partner", "partner_server_host": self.partner.url,
+                            "partner_search_base": SUFFIX, "auth_failure_delay": "0"}
+        self.stack.start()
+        self.wait_answer("zoe@partner.example", "found", 40)
+
+    login = DirectoriesTest.login
+
+    def test_nothing_of_others(self):
+        self.wait_answer("victor@example.org", "found", 20)
+        # Its own people's app passwords are good, so it is read whole.
+        wait_for("the app password", lambda: self.login("zoe", "opensesame"), 20)
+        self.assertFalse(self.login("victor", "opensesame"))
+        # One entryUUID is one owner, the first directory's.
+        self.assertEqual(self.answer("mallory@partner.example")["answer"], "unknown")
+        self.assertEqual(self.rcpt("mallory@partner.example") // 100, 4)
+        self.assertEqual(self.rcpt("victor@example.org"), 250)
 
 
 class ListedDomainsTest(DirectoriesTest):

@@ -33,31 +33,33 @@ static void test_store(void **state)
     assert_int_equal(secrets_store_begin(w), 0);
     assert_int_equal(secrets_store_put(w, &a, "one\0two", 8), 0);
     assert_int_equal(secrets_store_commit(w), 0);
-    assert_int_equal(secrets_lookup(r, &a, &list), ANSWER_UNKNOWN); /* not filled yet */
+    assert_int_equal(secrets_lookup(r, "", &a, &list), ANSWER_UNKNOWN); /* not filled yet */
     assert_false(secrets_store_complete(w));
     assert_int_equal(secrets_store_begin(w), 0);
     assert_int_equal(secrets_store_set_complete(w, true), 0);
     assert_int_equal(secrets_store_commit(w), 0);
     assert_true(secrets_store_complete(w));
-    assert_int_equal(secrets_lookup(r, &a, &list), ANSWER_FOUND);
+    assert_int_equal(secrets_lookup(r, "", &a, &list), ANSWER_FOUND);
     assert_int_equal(list.count, 2);
     assert_string_equal(list.value[0], "one");
     assert_string_equal(list.value[1], "two");
     secrets_list_wipe(&list);
-    assert_int_equal(secrets_lookup(r, &b, &list), ANSWER_ABSENT);
+    assert_int_equal(secrets_lookup(r, "", &b, &list), ANSWER_ABSENT);
 
     assert_int_equal(secrets_store_begin(w), 0);
     assert_int_equal(secrets_store_put(w, &a, NULL, 0), 0);
     assert_int_equal(secrets_store_put(w, &b, "torn", 4), 0);
     secrets_store_abort(w);
-    assert_int_equal(secrets_lookup(r, &a, &list), ANSWER_FOUND);
+    assert_int_equal(secrets_lookup(r, "", &a, &list), ANSWER_FOUND);
     secrets_list_wipe(&list);
     assert_int_equal(secrets_store_begin(w), 0);
     assert_int_equal(secrets_store_put(w, &a, NULL, 0), 0);
     assert_int_equal(secrets_store_put(w, &b, "torn", 4), 0);
     assert_int_equal(secrets_store_commit(w), 0);
-    assert_int_equal(secrets_lookup(r, &a, &list), ANSWER_ABSENT);
-    assert_int_equal(secrets_lookup(r, &b, &list), ANSWER_UNKNOWN);
+    assert_int_equal(secrets_lookup(r, "", &a, &list), ANSWER_ABSENT);
+    assert_int_equal(secrets_lookup(r, "", &b, &list), ANSWER_UNKNOWN);
+
+    assert_int_equal(secrets_lookup(r, "other", &a, &list), ANSWER_UNKNOWN); /* no such one */
 
     secrets_close(&r);
     secrets_store_close(&w);
