@@ -563,6 +563,49 @@ struct conf *conf_load_with(const char *path, const char *const *overrides, cons
     return conf_finish(&l);
 }
 
+/* What is set in conf is there to be referred to, but wins over nothing. */
+static void conf_copy_below(struct conf_loading *l, const struct conf_full *from)
+{
+    for (int i = 0; i < CONF_COUNT; i++) {
+        if (from->raw[i] == NULL)
+            continue;
+        l->full->raw[i] = mem_strdup(from->raw[i]);
+        l->full->origin[i] = mem_strdup(l->path);
+        l->full->level[i] = CONF_SETTING_ALL;
+    }
+    for (size_t i = 0; i < from->class_count; i++) {
+        const char *name = from->classes[i].name;
+        conf_set_class(l, name, from->classes[i].raw, mem_strdup(l->path));
+        conf_class_find(l->full, name)->remote = true;
+    }
+}
+
+char *conf_setting_fault(const struct conf *conf, const char *setting)
+{
+    static const char origin[] = "setting";
+    struct buf errors = {0};
+    struct conf_loading l = {
+        .full = conf_new(conf_file(conf)), .path = conf_file(conf), .errors = &errors};
+    conf_copy_below(&l, conf_full(conf));
+    conf_read_setting(&l, CONF_SETTING_HOST, origin, setting);
+    for (int i = 0; i < CONF_COUNT; i++)
+        if (l.full->level[i] == CONF_SETTING_HOST || i == CONF_AT_directories ||
+            i == CONF_AT_smtpd_restriction_classes)
+            conf_type(&l, i);
+    for (size_t i = 0; i < l.full->class_count; i++)
+        if (strcmp(l.full->classes[i].origin, origin) == 0)
+            conf_expand_class(&l, &l.full->classes[i]);
+    char *text = NULL;
+    if (l.faults > 0) {
+        const char *first = buf_str(&errors) + strlen(origin) + strlen(": ");
+        text = mem_printf("%.*s", (int)strcspn(first, "\n"), first);
+    }
+    struct conf *made = &l.full->conf;
+    conf_free(&made);
+    buf_free(&errors);
+    return text;
+}
+
 struct conf *conf_load(const char *path, const char *const *overrides, struct buf *errors)
 {
     struct conf_loading l = {.full = conf_new(path), .path = path, .errors = errors};

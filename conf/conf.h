@@ -68,6 +68,11 @@ struct conf *conf_load(const char *path, const char *const *overrides, struct bu
 #define CONF_SETTINGS_LIMIT ((size_t)512 << 10) /* bytes of all together */
 struct conf *conf_load_with(const char *path, const char *const *overrides, const void *settings,
                             size_t len, struct buf *errors);
+/*
+ * What is wrong with one such setting ("name = value") on a host with this configuration, whatever
+ * else is set: "name: what is wrong", allocated, or NULL.
+ */
+char *conf_setting_fault(const struct conf *conf, const char *setting);
 /* Where settings are kept; allocated. */
 char *conf_settings_path(const char *state_directory);
 /* Reads them into out; 0 also where there are none, -1 with errno. */

@@ -132,6 +132,19 @@ static void emit_value(const struct sink *sink, const char *text)
     }
 }
 
+bool partner_key_valid(const char *text)
+{
+    struct netaddr_prefix net;
+    char domain[ADDRESS_DOMAIN_MAX + 1];
+    if (netaddr_prefix_parse(&net, text) == 0)
+        return true;
+    if (address_domain(domain, text + (text[0] == '.')) < 0 || domain[0] == '[')
+        return false;
+    /* No top-level domain is a number: that was to be a network. */
+    const char *dot = strrchr(domain, '.'), *top = dot == NULL ? domain : dot + 1;
+    return top[strspn(top, "0123456789")] != '\0';
+}
+
 void access_index_keys(const struct entry *e, void (*fn)(const struct index_key *key, void *arg),
                        void *arg)
 {

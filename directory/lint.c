@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/tree.h>
 
+#include "conf/conf.h"
 #include "directory/address.h"
 #include "directory/dn.h"
 #include "directory/replica.h"
@@ -14,6 +15,7 @@
 #define ARENA_MAX  ((size_t)64 << 20)
 #define PAUSE_EACH 1000 /* entries */
 #define TEXT_MAX   1024
+#define CONFIG_MAX 1000 /* dirigoConfig entries */
 #define RECIPIENTS (ENTRY_USER | ENTRY_ALIAS | ENTRY_GROUP)
 
 /* A policy that some entry names. */
@@ -331,6 +333,110 @@ static void check_policy(struct run *run, const struct entry *e)
                "%s also says that it governs everything", entry_dn(other));
 }
 
+static void check_partner(struct run *run, const struct entry *e)
+{
+    static const char *const levels[] = {"none", "may", "encrypt", "verify", "fingerprint"};
+    const char *value;
+    for (size_t i = 0; (value = entry_value(e, ATTR_PARTNER_KEY, i)) != NULL; i++)
+        if (!partner_key_valid(value))
+            report(run, true, "bad-partner", e, value, "%s is neither a domain nor a network",
+                   value);
+    for (size_t i = 0; (value = entry_value(e, ATTR_PARTNER_TLS, i)) != NULL; i++) {
+        bool good = false;
+        for (size_t k = 0; k < sizeof levels / sizeof levels[0]; k++)
+            good = good || str_ieq(value, levels[k]);
+        if (!good)
+            report(run, true, "bad-partner", e, value,
+                   "%s is none of none, may, encrypt, verify and fingerprint", value);
+        else if (str_ieq(value, "fingerprint") && entry_count(e, ATTR_PARTNER_CERTIFICATE) == 0)
+            report(run, true, "bad-partner", e, value, "there is no fingerprint to compare with");
+    }
+}
+
+/* Whether a list has a word, which is len bytes. */
+static bool has_word(const char *list, const char *word, size_t len)
+{
+    static const char separators[] = " \t\r\n,=";
+    for (list += strspn(list, separators); *list != '\0'; list += strspn(list, separators)) {
+        size_t n = strcspn(list, separators);
+        if (n == len && memcmp(list, word, len) == 0)
+            return true;
+        list += n;
+    }
+    return false;
+}
+
+/* Whether a setting's name is a class that some entry makes known. */
+static bool is_declared_class(struct run *run, const char *setting)
+{
+    static const char declares[] = "smtpd_restriction_classes";
+    struct uuid uuids[CONFIG_MAX];
+    struct index_key key;
+    const struct entry *e;
+    const char *value;
+    size_t len = strcspn(setting, " \t=");
+    index_key(&key, INDEX_CONFIG, NULL, 0);
+    int n = snapshot_list(run->snap, &key, uuids, CONFIG_MAX);
+    for (int k = 0; k < n; k++) {
+        if (entry_by_uuid(run->snap, &uuids[k], &e) != ANSWER_FOUND)
+            continue;
+        for (size_t i = 0; (value = entry_value(e, ATTR_PARAMETER, i)) != NULL; i++)
+            if (strncmp(value, declares, strlen(declares)) == 0 &&
+                has_word(value + strlen(declares), setting, len))
+                return true;
+    }
+    return false;
+}
+
+static void check_config(struct run *run, const struct entry *e)
+{
+    const char *value;
+    for (size_t i = 0; (value = entry_value(e, ATTR_PARAMETER, i)) != NULL; i++) {
+        char *fault = conf_setting_fault(snapshot_conf(run->snap), value);
+        if (fault != NULL && !is_declared_class(run, value))
+            report(run, true, "bad-setting", e, value, "%s", fault);
+        free(fault);
+    }
+}
+
+/* SHA256$SALT$HASH (RFC 3112), both in base64. */
+static bool is_app_password(const char *value)
+{
+    static const char scheme[] = "SHA256$";
+    struct buf salt = {.max = TEXT_MAX}, hash = {.max = TEXT_MAX};
+    const char *dollar;
+    if (!str_istarts(value, scheme) || (dollar = strchr(value + strlen(scheme), '$')) == NULL)
+        return false;
+    value += strlen(scheme);
+    bool good = str_base64_decode(&salt, value, (size_t)(dollar - value)) == 0 && salt.len > 0 &&
+                str_base64_decode(&hash, dollar + 1, strlen(dollar + 1)) == 0 && hash.len == 32;
+    buf_free(&salt);
+    buf_wipe_free(&hash);
+    return good;
+}
+
+static void check_app_password(struct run *run, const struct entry *e)
+{
+    const struct entry *found[2];
+    struct index_key key;
+    int head = dn_head(entry_dn(e), 1);
+    const char *parent = entry_dn(e) + (head < 0 ? 0 : head);
+    if (index_key_dn(&key, INDEX_DN, parent + strspn(parent, " ,;")) < 0 ||
+        snapshot_find(run->snap, &key, ENTRY_USER, found) == 0)
+        report(run, true, "bad-app-password", e, NULL, "it is not directly below a user");
+    if (run->lint->value == NULL)
+        return;
+    const char *value = NULL;
+    bool good = false;
+    for (size_t i = 0; !good && (value = run->lint->value(run->lint->arg, entry_dn(e),
+                                                          "authPassword", i)) != NULL;
+         i++)
+        good = is_app_password(value);
+    if (!good) /* what it has is never shown */
+        report(run, true, "bad-app-password", e, NULL,
+               "it has no authPassword in the form SHA256$salt$hash");
+}
+
 static void check_entry(struct run *run, const struct entry *e)
 {
     unsigned kinds = entry_kinds(e);
@@ -340,6 +446,12 @@ static void check_entry(struct run *run, const struct entry *e)
         check_domain(run, e);
     if ((kinds & (ENTRY_POLICY | ENTRY_CLASS)) != 0)
         check_policy(run, e);
+    if ((kinds & ENTRY_PARTNER) != 0)
+        check_partner(run, e);
+    if ((kinds & ENTRY_CONFIG) != 0)
+        check_config(run, e);
+    if ((kinds & ENTRY_APP_PASSWORD) != 0)
+        check_app_password(run, e);
     check_targets(run, e);
     check_dns(run, e);
     check_words(run, e);

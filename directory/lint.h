@@ -25,6 +25,9 @@ struct lint {
     void (*report)(void *arg, const struct lint_finding *finding);
     /* Whether an entry that means nothing to mail has this name; NULL where that is not known. */
     bool (*exists)(void *arg, const char *dn);
+    /* Value i of an attribute that the replica does not keep; NULL: no such value. NULL where none
+     * can be had. */
+    const char *(*value)(void *arg, const char *dn, const char *attr, size_t i);
     /* What is wrong with a restriction list: an allocated text, or NULL. */
     char *(*check_list)(void *arg, struct snapshot *snap, enum entry_attr attr, const char *text);
     /* Called now and then, without a snapshot taken; 0 to go on. May be NULL. */

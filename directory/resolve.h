@@ -158,6 +158,8 @@ enum answer access_certificate(struct snapshot *snap, const char *table, const c
 /* Whether the table has domains at all, so that the client's name is worth a question to DNS. */
 enum answer access_has_domains(struct snapshot *snap, const char *table);
 
+/* Whether a partner's key is a domain (".domain": those below it) or a network. */
+bool partner_key_valid(const char *text);
 /* Whether there are any partners. */
 bool partner_anywhere(struct snapshot *snap);
 /* The partner that the domain ("" for none) is of, or one above it, else the smallest network that

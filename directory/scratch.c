@@ -578,6 +578,18 @@ bool scratch_has(const struct scratch *s, const char *dn)
     return find(s, dn) != NULL;
 }
 
+const char *scratch_value(const struct scratch *s, const char *dn, const char *attr, size_t i)
+{
+    const struct node *n = find(s, dn);
+    const struct value *v;
+    if (n == NULL)
+        return NULL;
+    STAILQ_FOREACH (v, &n->values, link)
+        if (str_ieq(v->data, attr) && i-- == 0)
+            return value_text(v);
+    return NULL;
+}
+
 size_t scratch_line(const struct scratch *s, const char *dn, const char *value)
 {
     const struct node *n = find(s, dn);

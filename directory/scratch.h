@@ -50,6 +50,9 @@ struct directory *scratch_directory(struct scratch *s, char **error);
 size_t scratch_count(const struct scratch *s);
 /* Whether there is an entry of this name, also one that means nothing to mail. */
 bool scratch_has(const struct scratch *s, const char *dn);
+/* Value i of an attribute of an entry, as it was given, until the next change; NULL: no such value.
+ */
+const char *scratch_value(const struct scratch *s, const char *dn, const char *attr, size_t i);
 /* The line that the entry, or this value of it (NULL: any), came from; 0 where there is none. */
 size_t scratch_line(const struct scratch *s, const char *dn, const char *value);
 

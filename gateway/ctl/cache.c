@@ -18,10 +18,12 @@
 static const struct {
     unsigned kind;
     const char *name;
-} kinds[] = {{ENTRY_USER, "users"},       {ENTRY_ALIAS, "aliases"},    {ENTRY_GROUP, "groups"},
-             {ENTRY_DOMAIN, "domains"},   {ENTRY_POLICY, "policies"},  {ENTRY_CLASS, "classes"},
-             {ENTRY_ACCESS, "access"},    {ENTRY_PARTNER, "partners"}, {ENTRY_DISABLED, "disabled"},
-             {ENTRY_NO_LOGIN, "no_login"}};
+} kinds[] = {{ENTRY_USER, "users"},        {ENTRY_ALIAS, "aliases"},
+             {ENTRY_GROUP, "groups"},      {ENTRY_DOMAIN, "domains"},
+             {ENTRY_POLICY, "policies"},   {ENTRY_CLASS, "classes"},
+             {ENTRY_ACCESS, "access"},     {ENTRY_PARTNER, "partners"},
+             {ENTRY_CONFIG, "config"},     {ENTRY_APP_PASSWORD, "app_passwords"},
+             {ENTRY_DISABLED, "disabled"}, {ENTRY_NO_LOGIN, "no_login"}};
 #define KINDS (sizeof kinds / sizeof kinds[0])
 
 /* ---- what dirigo-directory is asked ---- */
@@ -125,7 +127,7 @@ static void put_state(struct buf *out, const struct directory_state *s, int64_t 
                s->generation, bytes, s->entries);
     for (size_t k = 0; k < KINDS; k++)
         if (counts[k] > 0)
-            buf_printf(out, "\n  %-9s %" PRIu64, kinds[k].name, counts[k]);
+            buf_printf(out, "\n  %-13s %" PRIu64, kinds[k].name, counts[k]);
     buf_append_str(out, "\nprocess:    ");
     put_text(out, process);
     buf_append_byte(out, '\n');

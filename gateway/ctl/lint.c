@@ -81,6 +81,12 @@ static bool exists(void *arg, const char *dn)
     return scratch_has(l->scratch, dn);
 }
 
+static const char *value(void *arg, const char *dn, const char *attr, size_t i)
+{
+    const struct linting *l = arg;
+    return scratch_value(l->scratch, dn, attr, i);
+}
+
 /* What is wrong with the classes that a list names. */
 static char *check_classes(const struct linting *l, struct snapshot *snap,
                            const struct restriction_list *list)
@@ -155,6 +161,7 @@ static int lint_file(const struct command_context *ctx, struct linting *l)
     struct lint lint = {.arg = l,
                         .report = on_finding,
                         .exists = exists,
+                        .value = value,
                         .check_list = check_list,
                         .pause = keep_alive};
     char *error = NULL;

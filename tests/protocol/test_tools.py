@@ -168,6 +168,95 @@ FOUND = {
 }
 
 
+GOOD_SETTINGS = f"""dn: {SUFFIX}
+objectClass: dcObject
+objectClass: organization
+o: Example
+dc: example
+
+dn: {PEOPLE}
+objectClass: organizationalUnit
+ou: people
+
+dn: dirigoDomainName=example.org,{SUFFIX}
+objectClass: dirigoDomain
+dirigoDomainName: example.org
+
+dn: uid=alice,{PEOPLE}
+objectClass: inetOrgPerson
+uid: alice
+mail: alice@example.org
+
+dn: cn=phone,uid=alice,{PEOPLE}
+objectClass: dirigoAppPassword
+cn: phone
+authPassword: SHA256$c2FsdHNhbHQ=$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
+
+dn: cn=fine,{SUFFIX}
+objectClass: dirigoPartner
+cn: fine
+dirigoPartnerKey: partner.example
+dirigoPartnerKey: .below.example
+dirigoPartnerKey: 192.0.2.0/24
+dirigoPartnerKey: 2001:db8::/32
+dirigoPartnerKey: 192.0.2.9
+dirigoPartnerTLS: Encrypt
+
+dn: cn=classes,{SUFFIX}
+objectClass: dirigoConfig
+cn: classes
+dirigoParameter: smtpd_restriction_classes = other, mine
+dirigoParameter: mine = permit
+dirigoParameter: message_size_limit = 20M
+
+"""
+SETTINGS = GOOD_SETTINGS + f"""dn: cn=partner,{SUFFIX}
+objectClass: dirigoPartner
+cn: partner
+dirigoPartnerKey: 10.0.0.0/33
+dirigoPartnerKey: 192.0.2
+dirigoPartnerKey: a b
+dirigoPartnerKey: someone@example.com
+dirigoPartnerKey: good.example
+dirigoPartnerTLS: ssl
+
+dn: cn=print,{SUFFIX}
+objectClass: dirigoPartner
+cn: print
+dirigoPartnerKey: print.example
+dirigoPartnerTLS: fingerprint
+
+dn: cn=gateways,{SUFFIX}
+objectClass: dirigoConfig
+cn: gateways
+dirigoParameter: message_size_limt = 1M
+dirigoParameter: smtpd_recipient_limit = many
+dirigoParameter: state_directory = /tmp/x
+dirigoParameter: nothing
+dirigoParameter: gone = reject
+dirigoParameter: other = reject
+
+dn: cn=lost,{PEOPLE}
+objectClass: dirigoAppPassword
+cn: lost
+authPassword: SHA256$c2FsdHNhbHQ=$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
+
+dn: cn=bare,uid=alice,{PEOPLE}
+objectClass: dirigoAppPassword
+cn: bare
+
+dn: cn=clear,uid=alice,{PEOPLE}
+objectClass: dirigoAppPassword
+cn: clear
+authPassword: hunter2
+
+dn: cn=short,uid=alice,{PEOPLE}
+objectClass: dirigoAppPassword
+cn: short
+authPassword: SHA256$c2FsdHNhbHQ=$AAAA
+"""
+
+
 class CacheTest(ToolTest):
     def test_state(self):
         a = self.json("cache")
@@ -177,7 +266,7 @@ class CacheTest(ToolTest):
         self.assertIn("phase=persist", a["process"])
         text = self.stack.tool("cache").stdout
         self.assertIn("state:      in sync", text)
-        self.assertIn("  users     4", text)
+        self.assertIn("  users         4", text)
 
     def test_dump(self):
         dn = f"uid=alice,{PEOPLE}"
@@ -217,6 +306,41 @@ class LintTest(ToolTest):
         done = self.stack.tool("lint", path, check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn(f": error: cn=p,{SUFFIX}: ", done.stdout)
+
+    def test_settings_partners_and_app_passwords(self):
+        path = self.file(SETTINGS)
+        answer = self.json("lint", path)
+        lines = SETTINGS.split("\n")
+        seen = {(f["code"], f["dn"].partition(",")[0], lines[f["line"] - 1].partition(": ")[2])
+                for f in answer["findings"]}
+        bad = {("bad-partner", "cn=partner", value) for value in ("10.0.0.0/33", "192.0.2", "a b", "someone@example.com", "ssl")}
+        bad |= {("bad-setting", "cn=gateways", value) for value in (
+            "message_size_limt = 1M", "smtpd_recipient_limit = many", "state_directory = /tmp/x", "nothing", "gone = reject")}
+        bad |= {("bad-partner", "cn=print", "fingerprint")}
+        bad |= {("bad-app-password", dn, f"{dn},{PEOPLE}") for dn in ["cn=lost"]}
+        bad |= {("bad-app-password", dn, f"{dn},uid=alice,{PEOPLE}") for dn in ("cn=bare", "cn=clear", "cn=short")}
+        self.assertEqual(seen, bad)
+        texts = {f.get("value"): f["text"] for f in answer["findings"]}
+        self.assertEqual(texts["message_size_limt = 1M"],
+                         "message_size_limt: there is no such parameter; did you mean message_size_limit?")
+        self.assertIn("state_directory: may only stand in ", texts["state_directory = /tmp/x"])
+        self.assertTrue(texts["smtpd_recipient_limit = many"].startswith("smtpd_recipient_limit: "))
+        self.assertNotIn("hunter2", str(answer))
+        done = self.stack.tool("lint", path, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"{path}:{lines.index('dirigoPartnerTLS: ssl') + 1}: error: cn=partner,{SUFFIX}: ", done.stdout)
+        good = self.file(GOOD_SETTINGS, "good")
+        self.assertIn(" 0 errors, 0 warnings", self.stack.tool("lint", good).stdout)
+
+    def test_live_settings(self):
+        dn = f"cn=gateways,{SUFFIX}"
+        self.stack.slapd.modify(f"dn: {dn}\nchangetype: add\nobjectClass: dirigoConfig\ncn: gateways\n"
+                                "dirigoParameter: smtpd_recipient_limit = many\n")
+        def seen():
+            return [(f["code"], f["dn"], f["value"]) for f in self.json("lint", "--live")["findings"]]
+        harness.wait_for("the finding", lambda: seen() == [("bad-setting", dn, "smtpd_recipient_limit = many")], 20)
+        self.stack.slapd.modify(f"dn: {dn}\nchangetype: delete\n")
+        harness.wait_for("none", lambda: seen() == [], 20)
 
     def test_live(self):
         done = self.stack.tool("lint", "--live")
