@@ -52,6 +52,19 @@ static void put_alias(const struct profile_table *t, const char *value, size_t l
     }
 }
 
+/* Every class that is one of bits; -1 where there is none. */
+static int put_classes(const struct profile_table *t, unsigned bits, struct buf *out)
+{
+    int rc = -1;
+    for (size_t i = 0; i < t->class_slots; i++) {
+        if (t->classes[i] == NULL || (t->classes[i]->classes & bits) == 0)
+            continue;
+        buf_printf(out, "(objectClass=%s)", t->classes[i]->name);
+        rc = 0;
+    }
+    return rc;
+}
+
 int profile_key_filter(const struct profile_table *t, const struct index_key *key, struct buf *out)
 {
     const char *value = key->data + 1;
@@ -78,6 +91,10 @@ int profile_key_filter(const struct profile_table *t, const struct index_key *ke
     case INDEX_LISTED:
         put_attribute(t, ATTR_MEMBER_OF, value, len, out);
         break;
+    case INDEX_APP_PASSWORD:
+        if (put_classes(t, CLASS_APP_PASSWORD, out) < 0)
+            return -1;
+        break;
     default:
         return -1;
     }
@@ -88,10 +105,9 @@ int profile_key_filter(const struct profile_table *t, const struct index_key *ke
 void profile_frame_filter(const struct profile_table *t, struct buf *out)
 {
     buf_append_str(out, "(|");
-    for (size_t i = 0; i < t->class_slots; i++)
-        if (t->classes[i] != NULL &&
-            (t->classes[i]->classes & (CLASS_DOMAIN | CLASS_POLICY | CLASS_ACCESS | CLASS_PARTNER |
-                                       CLASS_RESTRICTIONS | CLASS_CONFIG)) != 0)
-            buf_printf(out, "(objectClass=%s)", t->classes[i]->name);
+    (void)put_classes(t,
+                      CLASS_DOMAIN | CLASS_POLICY | CLASS_ACCESS | CLASS_PARTNER |
+                          CLASS_RESTRICTIONS | CLASS_CONFIG,
+                      out);
     buf_append_byte(out, ')');
 }

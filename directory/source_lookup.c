@@ -27,6 +27,7 @@ struct query {
     int msgid;
     int64_t deadline;
     struct buf found; /* struct uuid each */
+    bool keyless;     /* an entry came that cannot be kept */
     void (*fn)(bool known, void *arg);
     void *arg;
 };
@@ -142,10 +143,18 @@ static int settle(struct source *s, const struct query *q)
     return source_tx_commit(s);
 }
 
+/* Whether a key is a DN, or what is right below one; the others are looked for everywhere. */
+static bool by_place(const struct index_key *key)
+{
+    return key->data[0] == INDEX_DN || key->data[0] == INDEX_APP_PASSWORD;
+}
+
 static void query_result(struct source *s, struct query *q, LDAPMessage *msg)
 {
     int code = source_result_code(s, msg);
-    if (code != LDAP_SUCCESS && code != LDAP_NO_SUCH_OBJECT)
+    /* Below search_base "no such object" says that the tree is gone or hidden, of no entry. */
+    bool known = code == LDAP_SUCCESS || (code == LDAP_NO_SUCH_OBJECT && by_place(&q->key));
+    if (!known || q->keyless)
         query_end(s, q, false);
     else if (settle(s, q) == 0) /* else all queries have ended with the connection */
         query_end(s, q, true);
@@ -158,6 +167,7 @@ bool source_query(struct source *s, const struct index_key *key, void (*fn)(bool
     struct buf filter = {0};
     char dn[DB_KEY_MAX + 1];
     bool by_dn = key->data[0] == INDEX_DN;
+    int scope = by_dn ? LDAP_SCOPE_BASE : by_place(key) ? LDAP_SCOPE_ONELEVEL : LDAP_SCOPE_SUBTREE;
     if (s->method != &source_method_lookup || s->method_state == NULL ||
         (s->phase != PHASE_PERSIST && s->phase != PHASE_SWEEP) || key->len >= DB_KEY_MAX ||
         (!by_dn && profile_key_filter(s->table, key, &filter) < 0)) {
@@ -166,17 +176,17 @@ bool source_query(struct source *s, const struct index_key *key, void (*fn)(bool
     }
     memcpy(dn, key->data + 1, key->len - 1);
     dn[key->len - 1] = '\0';
-    dn_reverse(dn, key->len - 1);
+    if (by_dn)
+        dn_reverse(dn, key->len - 1);
     struct query *q = mem_zalloc(sizeof *q);
     q->key = *key;
     q->fn = fn;
     q->arg = arg;
     q->deadline = clock_now_ms() + s->env->conf->timeout;
     all_attributes(s, names);
-    int rc = ldap_search_ext(ldapconn_ld(s->conn), by_dn ? dn : s->env->conf->search_base,
-                             by_dn ? LDAP_SCOPE_BASE : LDAP_SCOPE_SUBTREE,
-                             by_dn ? "(objectClass=*)" : buf_str(&filter), (char **)names, 0, NULL,
-                             NULL, NULL, ENTRIES_MAX, &q->msgid);
+    int rc = ldap_search_ext(ldapconn_ld(s->conn), by_place(key) ? dn : s->env->conf->search_base,
+                             scope, by_dn ? "(objectClass=*)" : buf_str(&filter), (char **)names, 0,
+                             NULL, NULL, NULL, ENTRIES_MAX, &q->msgid);
     buf_free(&filter);
     if (rc != LDAP_SUCCESS) {
         free(q);
@@ -287,6 +297,8 @@ static void on_message(struct source *s, LDAPMessage *msg)
             frame_result(s, msg);
         else if (put(s, msg, &uuid) == 0)
             uuid_set_add(&s->seen, &uuid);
+        else if (s->conn != NULL)
+            source_fail(s, "an entry has no key that it is kept under");
         return;
     }
     TAILQ_FOREACH (q, &s->queries, link)
@@ -296,6 +308,8 @@ static void on_message(struct source *s, LDAPMessage *msg)
         query_result(s, q, msg);
     else if (q != NULL && put(s, msg, &uuid) == 0)
         buf_append(&q->found, &uuid, sizeof uuid);
+    else if (q != NULL && s->conn != NULL) /* else all queries have ended with the connection */
+        q->keyless = true;
 }
 
 static void begin(struct source *s)

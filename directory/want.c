@@ -92,16 +92,17 @@ static void look_at_recipient(struct want_job *j, struct snapshot *snap)
 static bool look(struct want_job *j)
 {
     struct wants *w = j->wants;
+    struct uuid passwords[ENTRY_APP_PASSWORDS_MAX];
     const struct entry *e;
     struct snapshot *snap = snapshot_take(w->directory);
     if (snap == NULL)
         return false;
     buf_clear(&j->missed);
     directory_on_missed(w->directory, add_missed, j);
-    if (j->what == WANTED_LOGIN)
-        entry_by_login(snap, j->name, &e);
-    else
+    if (j->what == WANTED_ADDRESS)
         look_at_recipient(j, snap);
+    else if (entry_by_login(snap, j->name, &e) == ANSWER_FOUND)
+        (void)entry_app_passwords(snap, e, passwords);
     directory_on_missed(w->directory, NULL, NULL);
     snapshot_release(&snap);
     arena_reset(w->arena);

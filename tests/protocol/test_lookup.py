@@ -1,5 +1,6 @@
 """A directory that is asked for each name: slapd without syncprov, directory_source = lookup."""
 import os
+import re
 import signal
 import threading
 import time
@@ -69,6 +70,25 @@ class LookupTest(Lookup, unittest.TestCase):
         self.code("nobody@example.org", 550, 30)
         self.code("bob@example.org", 250)
 
+    def test_app_passwords(self):
+        def ok(password):
+            c = self.stack.imap()
+            try:
+                return c.login("carol", password)[0] == "OK"
+            except c.error:
+                return False
+            finally:
+                c.shutdown()
+        self.assertTrue(ok(harness.PASSWORDS["carol"]))
+        done = self.stack.tool("passwd", "--app", "phone", "carol")
+        self.stack.slapd.modify(done.stdout)
+        password = re.search(r"password: (\S+)", done.stderr).group(1)
+        wait_for("the app password", lambda: ok(password))
+        self.assertTrue(ok(harness.PASSWORDS["carol"]))
+        self.assertFalse(ok(password + "x"))
+        self.stack.slapd.modify(f"dn: cn=phone,uid=carol,{PEOPLE}\nchangetype: delete\n")
+        wait_for("its end", lambda: not ok(password))
+
     def test_many_at_once(self):
         """Many sessions, some of them for one name."""
         codes = []
@@ -81,6 +101,21 @@ class LookupTest(Lookup, unittest.TestCase):
         for t in threads:
             t.join()
         self.assertEqual(sorted(codes), [250] * 20 + [550] * 20)
+
+
+class TreeGoneTest(Lookup, unittest.TestCase):
+    def test_unknown(self):
+        """A server whose tree is gone or hidden has said of nobody that he is not there."""
+        self.stack = Stack({"directory_source": "lookup", "directory_lookup_ttl": "1h"})
+        self.stack.slapd = harness.Slapd(f"{self.stack.folder}/plain", syncprov=False)
+        self.stack.conf["server_host"] = self.stack.slapd.url
+        self.addCleanup(lambda: self.assertEqual(self.stack.stop(), []))
+        self.stack.start()
+        self.assertEqual(self.rcpt("nobody@example.org"), 550)
+        slapd = self.stack.slapd
+        harness.run("ldapdelete", "-x", "-r", "-H", slapd.url, "-D", slapd.root_dn, "-w", slapd.root_pw, SUFFIX)
+        self.assertEqual(self.rcpt("alice@example.org") // 100, 4)
+        self.assertEqual(self.rcpt("somebody@example.org") // 100, 4)
 
 
 if __name__ == "__main__":
