@@ -43,6 +43,27 @@ static bool no_policy(void *arg, const char *service, enum restriction_stage sta
     return true;
 }
 
+static enum answer no_right(void *arg, const char *address, bool *owned, const char **dn)
+{
+    *dn = NULL;
+    return not_listed(arg, address, owned);
+}
+
+static bool over_limit(void *arg, const char *key, unsigned n, int64_t ms)
+{
+    (void)arg;
+    if (*key == '\0' || n == 0 || ms <= 0)
+        abort();
+    return false;
+}
+
+static bool greylisted(void *arg, int64_t *wait_s)
+{
+    (void)arg;
+    *wait_s = 1;
+    return false;
+}
+
 static bool no_dns(void *arg, const char *name, uint16_t type, struct restriction_dns *out)
 {
     (void)arg;
@@ -54,8 +75,17 @@ static bool no_dns(void *arg, const char *name, uint16_t type, struct restrictio
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct restriction_ops ops = {no_answer, not_listed, no_dns,   not_listed,
-                                               no_access, no_class,   no_policy};
+    static const struct restriction_ops ops = {
+        .domain = no_answer,
+        .listed = not_listed,
+        .dns = no_dns,
+        .send_as = no_right,
+        .access = no_access,
+        .class = no_class,
+        .policy = no_policy,
+        .rate = over_limit,
+        .greylist = greylisted,
+    };
     static struct conf *conf;
     struct smtp_address address = {.text = "a@b.example", .domain = "b.example"};
     struct restriction_client client = {.name = NULL};
