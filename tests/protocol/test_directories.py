@@ -44,6 +44,8 @@ class DirectoriesTest(Lookup, unittest.TestCase):
                             "partner_search_base": PARTNER, "timeout": "2s"} | conf
         self.stack.start()
         self.wait_answer("zoe@partner.example", "found", 40)
+        # Its people are found before all of it has come; only then is anybody absent.
+        wait_for("the partner's directory", lambda: self.rcpt("nobody@partner.example") == 550, 40)
 
     def check(self):
         problems = self.stack.stop()
@@ -65,8 +67,8 @@ class DirectoriesTest(Lookup, unittest.TestCase):
         self.assertEqual(self.rcpt("nobody@example.org"), 550)
         self.assertEqual(self.rcpt("nobody@partner.example"), 550)
         # A password is asked for where the entry is.
-        self.assertTrue(self.login("zoe", "zoe-secret"))
-        self.assertTrue(self.login("alice", harness.PASSWORDS["alice"]))
+        wait_for("a login", lambda: self.login("zoe", "zoe-secret"), 20)
+        wait_for("a login", lambda: self.login("alice", harness.PASSWORDS["alice"]), 20)
         self.assertFalse(self.login("zoe", harness.PASSWORDS["alice"]))
         wait_for("the status", lambda: "partner_in_sync=1" in self.stack.tool("status").stdout, 20)
         text = self.stack.tool("lookup", "zoe@partner.example").stdout
@@ -80,7 +82,7 @@ class DirectoriesTest(Lookup, unittest.TestCase):
             return harness.json.loads(self.stack.tool("cache", *args, "--json", check=False).stdout)
         a = wait_for("both in sync", lambda: (s := ask())["in_sync"] and s, 20)
         self.assertEqual(a["users"], 5)
-        self.assertIn("directory=partner", a["process"])
+        wait_for("the process", lambda: "directory=partner" in ask()["process"], 20)
         files = [f"{self.stack.folder}/state/{name}/data.mdb" for name in ("replica", "replica-partner")]
         wait_for("the size", lambda: ask()["bytes"] == sum(os.stat(path).st_blocks * 512 for path in files), 20)
         for name in ("zoe", f"uid=zoe,{PARTNER}"):
@@ -106,13 +108,13 @@ class DirectoriesTest(Lookup, unittest.TestCase):
         self.assertEqual(self.rcpt("zoe@partner.example"), 250)
         self.assertEqual(self.rcpt("alice@example.org"), 250)
         self.assertEqual(self.rcpt("nobody@example.org"), 550)
-        self.assertTrue(self.login("alice", harness.PASSWORDS["alice"]))
+        wait_for("a login", lambda: self.login("alice", harness.PASSWORDS["alice"]), 20)
         self.partner.start()
         self.wait_answer("nobody@partner.example", "absent", 40)
         self.stack.slapd.stop()
         wait_for("unknown", lambda: self.rcpt("nobody@example.org") // 100 == 4, 40)
         self.assertEqual(self.rcpt("nobody@partner.example"), 550)
-        self.assertTrue(self.login("zoe", "zoe-secret"))
+        wait_for("a login", lambda: self.login("zoe", "zoe-secret"), 20)
         self.stack.slapd.start()
         self.wait_answer("nobody@example.org", "absent", 40)
 
