@@ -63,25 +63,25 @@ static enum answer is_sender(const struct posting *p, const struct entry *e)
 }
 
 /* A member by address may be somebody without an entry. */
-static bool is_member_address(const struct posting *p, const struct entry *group)
+static enum answer is_member_address(const struct posting *p, const struct entry *group)
 {
     char wanted[ADDRESS_STRLEN];
     struct index_key key;
     struct address a;
     struct uuid groups[MEMBER_GROUPS_MAX];
     if (address_parse(&a, p->from->address) < 0)
-        return false;
+        return ANSWER_ABSENT;
     index_key(&key, INDEX_MEMBER_ADDRESS, wanted, address_fold(&a, wanted));
     int n = snapshot_list(p->snap, &key, groups, MEMBER_GROUPS_MAX);
     for (int i = 0; i < n; i++)
         if (uuid_eq(&groups[i], entry_uuid(group)))
-            return true;
-    return false;
+            return ANSWER_FOUND;
+    return n < 0 || n == MEMBER_GROUPS_MAX ? ANSWER_UNKNOWN : ANSWER_ABSENT;
 }
 
 static enum answer is_member(const struct posting *p, const struct entry *group)
 {
-    return is_member_address(p, group) ? ANSWER_FOUND : is_sender(p, group);
+    return either(is_member_address(p, group), is_sender(p, group));
 }
 
 static bool same_address(const char *a, const char *b)

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "directory/list_policy.h"
+#include "directory/member.h"
 #include "tests/unit/directory_fixture.h"
 
 static struct fixture fx;
@@ -150,6 +151,20 @@ static void test_members(void **state)
     assert_string_equal(from("x@example.com"), "unknown");
 }
 
+/* In more groups than are looked at: whether in this one, nobody has said. */
+static void test_many_groups(void **state)
+{
+    (void)state;
+    char dn[32];
+    for (unsigned i = 0; i < MEMBER_GROUPS_MAX; i++) {
+        snprintf(dn, sizeof dn, "cn=g%u", i);
+        PUT(&fx, 1000 + i, ENTRY_GROUP, dn, {ATTR_MEMBER_ADDRESS, "x@example.com"});
+    }
+    LIST({ATTR_LIST_ACCESS, "membersOnly"});
+    assert_string_equal(from("x@example.com"), "unknown");
+    assert_string_equal(from("y@example.com"), "refuses");
+}
+
 static void test_login(void **state)
 {
     (void)state;
@@ -208,7 +223,8 @@ static void test_away(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_open),  T(test_allowed),   T(test_denied_and_domains), T(test_members),
-        T(test_login), T(test_moderated), T(test_errors_to),          T(test_away)};
+        T(test_open),      T(test_allowed),   T(test_denied_and_domains),
+        T(test_members),   T(test_login),     T(test_many_groups),
+        T(test_moderated), T(test_errors_to), T(test_away)};
     return cmocka_run_group_tests_name("list_policy", tests, NULL, NULL);
 }
