@@ -25,10 +25,12 @@ void profile_begin(struct profile_entry *p, const struct profile_table *table,
     buf_append_str(&draft->dn, dn);
 }
 
+/* Texts one after another, each with its NUL: one that has a NUL inside is taken as empty, for it
+ * would be read as two. */
 static void append_text(struct buf *b, const char *text, size_t len)
 {
     static const char nul;
-    if (buf_append(b, text, len) == 0)
+    if (buf_append(b, text, memchr(text, '\0', len) == NULL ? len : 0) == 0)
         buf_append(b, &nul, 1);
 }
 
