@@ -41,7 +41,6 @@ struct exchange {
     char *service, *session, *mechanism;
     struct netaddr client;
     bool trusted; /* the client is in mynetworks */
-    bool bound;   /* the password was verified */
     struct password_end password_end;
     /* Where each name has to be asked for: it was, and the other one to act for was. */
     bool wanted, wanted_other;

@@ -63,7 +63,6 @@ static int exchange_bound(enum ipc_status status, struct msg *m, void *arg)
     }
     switch ((enum directory_bind)result) {
     case DIRECTORY_BIND_OK:
-        x->bound = true;
         x->password_end.kind = (enum password_end_kind)end;
         exchange_authorise(x);
         break;
@@ -116,7 +115,6 @@ static void exchange_verify(struct exchange *x, const char *password)
         mem_wipe_free_str(rest);
         break;
     case PASSWORD_APP:
-        x->bound = true;
         x->by = "app password";
         exchange_authorise(x);
         break;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/tree.h>
 
+#include "conf/networks.h"
 #include "gateway/base/mem.h"
 
 struct peer {
@@ -23,8 +24,7 @@ RB_GENERATE_INTERNAL(peer_tree, peer, node, peer_cmp, static __attribute__((unus
 struct peers {
     struct peer_tree tree;
     unsigned limit;
-    struct netaddr_prefix *trusted;
-    size_t trusted_count;
+    struct networks trusted;
 };
 
 struct peers *peers_new(const struct conf_list *trusted, unsigned limit)
@@ -32,10 +32,7 @@ struct peers *peers_new(const struct conf_list *trusted, unsigned limit)
     struct peers *p = mem_zalloc(sizeof(*p));
     RB_INIT(&p->tree);
     p->limit = limit;
-    p->trusted = mem_zalloc((trusted->n + 1) * sizeof(*p->trusted));
-    for (size_t i = 0; i < trusted->n; i++)
-        if (netaddr_prefix_parse(&p->trusted[p->trusted_count], trusted->v[i]) == 0)
-            p->trusted_count++;
+    networks_read(&p->trusted, trusted);
     return p;
 }
 
@@ -50,16 +47,8 @@ void peers_free(struct peers **pp)
         RB_REMOVE(peer_tree, &p->tree, r);
         free(r);
     }
-    free(p->trusted);
+    networks_free(&p->trusted);
     free(p);
-}
-
-static bool peer_is_trusted(const struct peers *p, const struct netaddr *addr)
-{
-    for (size_t i = 0; i < p->trusted_count; i++)
-        if (netaddr_prefix_contains(&p->trusted[i], addr))
-            return true;
-    return false;
 }
 
 static struct peer *peer_find(struct peers *p, const struct netaddr *addr, bool make)
@@ -77,7 +66,7 @@ static struct peer *peer_find(struct peers *p, const struct netaddr *addr, bool 
 
 bool peers_enter(struct peers *p, const struct netaddr *addr)
 {
-    if (peer_is_trusted(p, addr))
+    if (networks_contain(&p->trusted, addr))
         return true;
     struct peer *r = peer_find(p, addr, true);
     if (r->count >= p->limit)

@@ -56,8 +56,7 @@ void command_mail(struct session *s, const char *arg, size_t len)
     }
     if (!may_send(s))
         return;
-    if (!limits_client(s->d->evaluator.limits, LIMIT_MESSAGE, &s->peer) ||
-        (s->login != NULL && !limits_login(s->d->evaluator.limits, LIMIT_MESSAGE, s->login_key))) {
+    if (!within_limits(s, LIMIT_MESSAGE)) {
         over_limit(s, "messages");
         return;
     }

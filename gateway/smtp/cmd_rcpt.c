@@ -109,9 +109,7 @@ void command_rcpt(struct session *s, const char *arg, size_t len)
         session_reply(s, 550, "5.5.1", "Protocol error");
         return;
     }
-    if (!limits_client(s->d->evaluator.limits, LIMIT_RECIPIENT, &s->peer) ||
-        (s->login != NULL &&
-         !limits_login(s->d->evaluator.limits, LIMIT_RECIPIENT, s->login_key))) {
+    if (!within_limits(s, LIMIT_RECIPIENT)) {
         over_limit(s, "recipients");
         return;
     }

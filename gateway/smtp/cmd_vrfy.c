@@ -37,8 +37,7 @@ static bool may_ask(struct session *s)
         session_reply(s, 550, "5.5.1", "Protocol error");
         return false;
     }
-    if (limits_client(s->d->evaluator.limits, LIMIT_RECIPIENT, &s->peer) &&
-        (s->login == NULL || limits_login(s->d->evaluator.limits, LIMIT_RECIPIENT, s->login_key)))
+    if (within_limits(s, LIMIT_RECIPIENT))
         return true;
     over_limit(s, "recipients");
     return false;

@@ -102,6 +102,14 @@ static bool allowed(struct session *s, const struct command *c, size_t arg_len)
     return false;
 }
 
+bool within_limits(struct session *s, enum limit_event event)
+{
+    struct limits *l = s->d->evaluator.limits;
+
+    return limits_client(l, event, &s->peer) &&
+           (s->login == NULL || limits_login(l, event, s->login_key));
+}
+
 void over_limit(struct session *s, const char *what)
 {
     char text[NETADDR_STRLEN];

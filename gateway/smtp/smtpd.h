@@ -212,6 +212,8 @@ void auth_answer(struct session *s, size_t len);
 /* Ends the exchange without a login and without a reply. */
 void auth_abort(struct session *s);
 
+/* Counts an event of the client and of who has logged in; false where a limit is reached. */
+bool within_limits(struct session *s, enum limit_event event);
 /* The reply where a limit for the client or the login is reached. */
 void over_limit(struct session *s, const char *what);
 /* A client's name for itself, as it goes into Received fields and the log, allocated: what could
